@@ -1,0 +1,74 @@
+# Everything that a newcomer or CI needs: "make" lists the targets. Needed beforehand: Go, a C compiler, make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+export GOFLAGS := -buildvcs=false -tags=duckdb_arrow
+export CGO_ENABLED := 1
+
+TOOLS := $(CURDIR)/.tools
+BIN := $(CURDIR)/bin
+PLUGINS := $(notdir $(wildcard plugins/*))
+
+GOLANGCI_VERSION := v2.15.0
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+BENCHSTAT_VERSION := latest
+
+export QANAT_TEST_DATA ?= $(abspath ../shared/data)
+export QANAT_MINIO := $(TOOLS)/minio
+
+.PHONY: help build demo test test-short bench lint fmt gen check-gen clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build qanat and its plugins into bin/
+	@mkdir -p $(BIN)/plugins
+	go build -o $(BIN)/qanat ./cmd/qanat
+	go build -o $(BIN)/plugins/ $(addprefix ./plugins/,$(PLUGINS))
+
+demo: build ## run the example pipeline on embedded servers and query its result
+	@rm -rf demo && cp -r specs/examples/shop demo
+	@cd demo && QANAT_PLUGINS=$(BIN)/plugins $(BIN)/qanat run shop
+	@echo
+	@cd demo && QANAT_PLUGINS=$(BIN)/plugins $(BIN)/qanat query "select day, country, orders, revenue from curated.shop.daily order by revenue desc limit 10"
+
+test: lint check-gen build tools ## install what is missing and run everything
+	go test -count=1 ./e2e/ -run TestHouse
+	go test -timeout 40m ./...
+
+test-short: ## unit tests only, without linters and servers of others
+	go test -short ./core/... ./sdk/... ./registry/... ./specs/... ./plugins/... ./cmd/...
+
+bench: build ## measure the plugin hop and generator to landing; see e2e/bench/RESULTS.md
+	go run ./e2e/bench -bin $(BIN)
+
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## run the linters
+	$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) run ./...
+
+fmt: ## format the code
+	gofmt -w $(shell git ls-files '*.go')
+
+gen: ## generate code and schemas
+	go run ./specs/proto/gen
+	go generate ./...
+
+check-gen: ## check that what is generated is current
+	go run ./specs/proto/gen -check
+
+tools: $(TOOLS)/minio ## install the servers that tests need
+
+clean: ## remove what was built
+	rm -rf bin demo .tools
+
+$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION):
+	@mkdir -p $(TOOLS)
+	GOFLAGS=-buildvcs=false GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+$(TOOLS)/minio: $(TOOLS)/minio-$(MINIO_VERSION)
+	ln -sf minio-$(MINIO_VERSION) $@
+
+$(TOOLS)/minio-$(MINIO_VERSION):
+	@mkdir -p $(TOOLS)
+	GOFLAGS=-buildvcs=false GOBIN=$(TOOLS) go install github.com/minio/minio@$(MINIO_VERSION)
+	mv $(TOOLS)/minio $@

@@ -1,0 +1,16 @@
+// Command qanat is the operator's tool: it validates, plans and runs pipelines, and answers questions about what they made.
+// One file for each verb: flags, wiring, printing, exit codes. What the verbs do is in core.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}

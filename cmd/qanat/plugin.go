@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/qanat-data/qanat/core/engine"
+)
+
+func (a *app) pluginCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "plugin", Short: "List, inspect and lock plugins"}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "list", Aliases: []string{"ls"}, Short: "List the plugins on the plugin path and whether they are as locked", Args: exactArgs(0),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return a.withProject(cmd, func(p *engine.Project) error {
+					list, err := p.ListPlugins(cmd.Context())
+					if err != nil {
+						return err
+					}
+					return a.printPlugins(list)
+				})
+			},
+		},
+		&cobra.Command{
+			Use: "lock [FILE...]", Short: "Accept plugin binaries as they are now: write their digests and manifests to qanat.lock",
+			Long: `Writes digests and manifests to qanat.lock. A binary that was not known is locked by itself at its first use; one that
+has changed since is refused (exit code 3) until this command accepts it. Without arguments all are accepted.`,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.withProject(cmd, func(p *engine.Project) error {
+					list, err := p.LockPlugins(cmd.Context(), args)
+					if err != nil {
+						return err
+					}
+					return a.printPlugins(list)
+				})
+			},
+		},
+		&cobra.Command{
+			Use: "describe FILE", Short: "Show what a plugin is: its kinds, abilities and settings", Args: exactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.withProject(cmd, func(p *engine.Project) error {
+					plugin, err := p.DescribePlugin(cmd.Context(), args[0])
+					if err != nil {
+						return err
+					}
+					return a.printJSON(plugin.Manifest)
+				})
+			},
+		},
+	)
+	return cmd
+}
+
+// withProject opens the project without starting servers.
+func (a *app) withProject(cmd *cobra.Command, do func(*engine.Project) error) (err error) {
+	project, err := a.open(cmd.Context(), "")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := project.Close(cmd.Context()); err == nil {
+			err = closeErr
+		}
+	}()
+	return do(project)
+}
+
+func (a *app) printPlugins(list []engine.Plugin) error {
+	if a.json() {
+		return a.printJSON(list)
+	}
+	t := newTable(a.out, "FILE", "PLUGIN", "KINDS", "VERSION", "STATE", "SHA-256")
+	for _, p := range list {
+		var kinds []string
+		for _, k := range p.Manifest.Kinds() {
+			kinds = append(kinds, string(k))
+		}
+		t.row(p.File, p.Manifest.Name, strings.Join(kinds, ", "), p.Manifest.Version, p.State, fmt.Sprintf("%.12s", p.SHA256))
+	}
+	return t.flush()
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/qanat-data/qanat/core/engine"
+	"github.com/qanat-data/qanat/core/flow"
+)
+
+// progressLines shows a line for each flow: redrawn in place on a terminal, and elsewhere printed when a flow's state changes.
+type progressLines struct {
+	out    io.Writer
+	run    *engine.Run
+	redraw bool
+	drawn  int
+	states map[string]string
+	quit   chan struct{}
+	done   chan struct{}
+}
+
+// How often lines are redrawn, or looked at for a change.
+const progressEvery = 200 * time.Millisecond
+
+func watch(out io.Writer, run *engine.Run) *progressLines {
+	p := &progressLines{
+		out: out, run: run, redraw: terminal(out), states: map[string]string{}, quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	go p.loop()
+	return p
+}
+
+func (p *progressLines) loop() {
+	defer close(p.done)
+	ticker := time.NewTicker(progressEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			p.show()
+		case <-p.quit:
+			p.show()
+			return
+		}
+	}
+}
+
+// stop draws the last state and waits until it is drawn.
+func (p *progressLines) stop() {
+	close(p.quit)
+	<-p.done
+}
+
+func (p *progressLines) show() {
+	var text strings.Builder
+	if p.redraw && p.drawn > 0 {
+		fmt.Fprintf(&text, "\x1b[%dA", p.drawn)
+	}
+	width := 0
+	for _, name := range p.run.Flows() {
+		width = max(width, len(name))
+	}
+	for _, name := range p.run.Flows() {
+		status := p.run.Progress.Of(name)
+		if !p.redraw && p.states[name] == string(status.State)+status.Note {
+			continue
+		}
+		p.states[name] = string(status.State) + status.Note
+		line := progressLine(status, width)
+		if p.redraw {
+			line = "\x1b[2K" + line
+		}
+		text.WriteString(line + "\n")
+	}
+	p.drawn = len(p.run.Flows())
+	_, _ = io.WriteString(p.out, text.String())
+}
+
+func progressLine(s flow.Status, width int) string {
+	end := s.Ended
+	if end.IsZero() {
+		end = time.Now()
+	}
+	elapsed := end.Sub(s.Started).Seconds()
+	line := fmt.Sprintf("%-*s  %-8s %14s read %14s committed", width, s.Flow, s.State, count(s.Reading), count(s.Written))
+	if elapsed > 0.5 && s.Reading > 0 {
+		line += fmt.Sprintf("  %s rows/s", count(int64(float64(s.Reading)/elapsed)))
+	}
+	if s.Source.TotalBytes > 0 && !s.State.Ended() {
+		line += fmt.Sprintf("  %d%%", min(100, s.Source.Bytes*100/s.Source.TotalBytes))
+	}
+	if s.Quarantined > 0 {
+		line += fmt.Sprintf("  %s quarantined", count(s.Quarantined))
+	}
+	if s.Note != "" {
+		line += "  " + strings.Join(strings.Fields(s.Note), " ")
+	}
+	return line
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/qanat-data/qanat/core/engine"
+	"github.com/qanat-data/qanat/core/query"
+)
+
+func (a *app) queryCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "query SQL",
+		Short: "Answer SQL over the zones (DuckDB's dialect); - reads the statement from standard input",
+		Example: `  qanat query "select origin, count(*) as n from processing.air.flights group by 1 order by 2 desc limit 5"
+  qanat query -o csv "from curated.air.daily" > daily.csv`,
+		Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text := args[0]
+			if text == "-" {
+				read, err := io.ReadAll(os.Stdin)
+				if err != nil {
+					return environment(err)
+				}
+				text = string(read)
+			}
+			return a.start(cmd.Context(), "", func(p *engine.Project) error {
+				rows, err := p.Query(cmd.Context(), text)
+				if err != nil {
+					return usage(err)
+				}
+				return errors.Join(a.printRows(rows), rows.Close())
+			})
+		},
+	}
+}
+
+// rowWriter prints the rows of an answer.
+type rowWriter interface {
+	begin(columns []string) error
+	row(values []any) error
+	end() error
+}
+
+func (a *app) printRows(rows *query.Rows) error {
+	var w rowWriter
+	switch a.output {
+	case "json":
+		w = &jsonRows{out: a.out}
+	case "csv":
+		w = &csvRows{w: csv.NewWriter(a.out)}
+	default:
+		w = &tableRows{t: newTable(a.out)}
+	}
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	if err := w.begin(columns); err != nil {
+		return err
+	}
+	values := make([]any, len(columns))
+	into := make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		if err := w.row(values); err != nil {
+			return err
+		}
+	}
+	return errors.Join(rows.Err(), w.end())
+}
+
+// plain is a value as text.
+func plain(value any, null string) string {
+	switch v := value.(type) {
+	case nil:
+		return null
+	case time.Time:
+		if v.Equal(v.Truncate(24*time.Hour)) && v.Location() == time.UTC {
+			return v.Format(time.DateOnly)
+		}
+		return v.Format("2006-01-02 15:04:05.999999Z07:00")
+	case []byte:
+		return string(v)
+	case fmt.Stringer:
+		return v.String()
+	case map[string]any, []any:
+		doc, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Sprint(v)
+		}
+		return string(doc)
+	}
+	return fmt.Sprint(value)
+}
+
+type tableRows struct {
+	t *table
+	n int64
+}
+
+func (r *tableRows) begin(columns []string) error {
+	r.t.row(columns...)
+	return nil
+}
+
+func (r *tableRows) row(values []any) error {
+	cells := make([]string, len(values))
+	for i, v := range values {
+		cells[i] = strings.NewReplacer("\t", " ", "\n", " ").Replace(plain(v, "NULL"))
+	}
+	r.t.row(cells...)
+	r.n++
+	return nil
+}
+
+func (r *tableRows) end() error {
+	r.t.row()
+	r.t.row("(" + plural(r.n, "row") + ")")
+	return r.t.flush()
+}
+
+type csvRows struct{ w *csv.Writer }
+
+func (r *csvRows) begin(columns []string) error { return r.w.Write(columns) }
+
+func (r *csvRows) row(values []any) error {
+	cells := make([]string, len(values))
+	for i, v := range values {
+		cells[i] = plain(v, "")
+	}
+	return r.w.Write(cells)
+}
+
+func (r *csvRows) end() error {
+	r.w.Flush()
+	return r.w.Error()
+}
+
+// jsonRows prints an array of objects whose keys are in the order of the columns.
+type jsonRows struct {
+	out     io.Writer
+	columns []string
+	n       int
+}
+
+func (r *jsonRows) begin(columns []string) error {
+	r.columns = columns
+	_, err := io.WriteString(r.out, "[")
+	return err
+}
+
+func (r *jsonRows) row(values []any) error {
+	var b strings.Builder
+	if r.n > 0 {
+		b.WriteString(",")
+	}
+	r.n++
+	b.WriteString("\n  {")
+	for i, v := range values {
+		name, err := json.Marshal(r.columns[i])
+		if err != nil {
+			return err
+		}
+		value, err := json.Marshal(jsonValue(v))
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.Write(name)
+		b.WriteString(": ")
+		b.Write(value)
+	}
+	b.WriteString("}")
+	_, err := io.WriteString(r.out, b.String())
+	return err
+}
+
+// jsonValue keeps what JSON has types for; decimals, for instance, are text, because a JSON number could lose digits.
+func jsonValue(value any) any {
+	switch v := value.(type) {
+	case nil, bool, string, int8, int16, int32, int64, int, uint8, uint16, uint32, uint64, float32, float64, map[string]any, []any:
+		return v
+	case fmt.Stringer:
+		return plain(v, "")
+	}
+	return value
+}
+
+func (r *jsonRows) end() error {
+	_, err := io.WriteString(r.out, "\n]\n")
+	return err
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"github.com/qanat-data/qanat/core/engine"
+	"github.com/qanat-data/qanat/core/flow"
+	"github.com/qanat-data/qanat/core/spec"
+	"github.com/qanat-data/qanat/registry"
+)
+
+// The exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1 // a run failed
+	exitUsage       = 2 // bad usage or spec
+	exitEnvironment = 3 // a server, a plugin, a permission
+	exitBlocked     = 5 // a check holds a unit
+)
+
+// app is what all verbs share: global flags and where output goes.
+type app struct {
+	out, err io.Writer
+	dir      string
+	env      string
+	output   string
+	logLevel string
+}
+
+func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
+	a := &app{out: out, err: errOut}
+	root := a.command()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		a.report(err)
+	}
+	return exitCode(err)
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "qanat",
+		Short: "Moves data into, through and out of governed zones",
+		Long: `Qanat runs pipelines: a source plugin lands raw records, and flows take them through processing and curated
+zones to sinks. Zones are Apache Iceberg tables on S3. Without any configuration everything runs embedded
+and keeps its state in .qanat/ of the project folder.
+
+Exit codes: 0 done, 1 a run failed, 2 bad usage or spec, 3 environment (server, plugin, permission),
+4 denied by policy, 5 blocked by a check.`,
+		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkFlags() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.dir, "project", "C", "", "project folder (default: the nearest folder upwards with a qanat.yaml, else this one)")
+	flags.StringVar(&a.env, "env", "", "overlay to apply: overlays/ENV.yaml")
+	flags.StringVarP(&a.output, "output", "o", "table", "output format: table or json (query also csv)")
+	flags.StringVar(&a.logLevel, "log-level", "warn", "what to log on stderr: trace, debug, info, warn, error, off")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	root.AddCommand(a.initCommand(), a.validateCommand(), a.planCommand(), a.runCommand(), a.statusCommand(), a.queryCommand(),
+		a.pluginCommand(), a.versionCommand())
+	return root
+}
+
+func (a *app) checkFlags() error {
+	switch a.output {
+	case "table", "json", "csv":
+	default:
+		return usage(fmt.Errorf("output format %q: allowed are table, json and, for query, csv", a.output))
+	}
+	if hclog.LevelFromString(a.logLevel) == hclog.NoLevel {
+		return usage(fmt.Errorf("log level %q: allowed are trace, debug, info, warn, error, off", a.logLevel))
+	}
+	return nil
+}
+
+func (a *app) logger() hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "qanat", Level: hclog.LevelFromString(a.logLevel), Output: a.err})
+}
+
+func (a *app) json() bool { return a.output == "json" }
+
+// terminal says whether a writer is one that can redraw lines.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd()) && os.Getenv("TERM") != "dumb"
+}
+
+func color(w io.Writer) bool { return terminal(w) && os.Getenv("NO_COLOR") == "" }
+
+// usageError is bad usage of the command line.
+type usageError struct{ error }
+
+func usage(err error) error { return usageError{err} }
+
+// exactArgs refuses other numbers of arguments, as bad usage.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
+			return usage(fmt.Errorf("%w; usage: %s", err, cmd.UseLine()))
+		}
+		return nil
+	}
+}
+
+// exitCode maps an error to the command's exit code.
+func exitCode(err error) int {
+	var bad usageError
+	var faults *engine.FaultsError
+	var plan *engine.PlanError
+	var held *flow.HeldError
+	var environment *environmentError
+	var changed *registry.ChangedError
+	var missing *registry.MissingError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &changed), errors.As(err, &missing), errors.As(err, &environment), errors.Is(err, engine.ErrServersLost):
+		return exitEnvironment
+	case errors.As(err, &bad), errors.As(err, &faults):
+		return exitUsage
+	case errors.As(err, &plan):
+		return planCode(plan)
+	case errors.As(err, &held):
+		return exitBlocked
+	}
+	return exitFailed
+}
+
+// planCode is the environment's only if nothing is wrong with the spec itself.
+func planCode(e *engine.PlanError) int {
+	for _, f := range e.Plan.Faults {
+		if !f.Environment {
+			return exitUsage
+		}
+	}
+	return exitEnvironment
+}
+
+// environmentError marks a failure of what the command stands on.
+type environmentError struct{ error }
+
+func (e *environmentError) Unwrap() error { return e.error }
+
+func environment(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &environmentError{err}
+}
+
+// report prints an error for people: spec faults with their excerpts, everything else on a line.
+func (a *app) report(err error) {
+	var faults *engine.FaultsError
+	var plan *engine.PlanError
+	switch {
+	case errors.As(err, &faults):
+		_ = spec.Print(a.err, faults.Faults, color(a.err))
+	case errors.As(err, &plan):
+		for _, f := range plan.Plan.Faults {
+			_, _ = fmt.Fprintf(a.err, "error: flow %s: %s\n", f.Flow, f.Message)
+			if f.Hint != "" {
+				_, _ = fmt.Fprintf(a.err, "  help: %s\n", f.Hint)
+			}
+		}
+	default:
+		_, _ = fmt.Fprintln(a.err, "error:", err)
+	}
+}

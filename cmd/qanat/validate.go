@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/qanat-data/qanat/core/engine"
+	"github.com/qanat-data/qanat/core/spec"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	var show bool
+	cmd := &cobra.Command{
+		Use:   "validate [PIPELINE]",
+		Short: "Check the project's files, and every plugin's settings against its schema, without starting a server",
+		Args:  maxArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			argument := ""
+			if len(args) == 1 {
+				argument = args[0]
+			}
+			return a.validate(cmd, argument, show)
+		},
+	}
+	cmd.Flags().BoolVar(&show, "show", false, "print the specs as they are after overlays and connections, with the origin of each value")
+	return cmd
+}
+
+func maxArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usage(fmt.Errorf("at most %d arguments, got %d; usage: %s", n, len(args), cmd.UseLine()))
+		}
+		return nil
+	}
+}
+
+func (a *app) validate(cmd *cobra.Command, argument string, show bool) (err error) {
+	project, err := a.open(cmd.Context(), argument)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := project.Close(cmd.Context()); err == nil {
+			err = closeErr
+		}
+	}()
+	pipelines := project.Bundle.Pipelines
+	faults, err := project.Validate(cmd.Context(), pipelines)
+	if err != nil {
+		return err
+	}
+	if spec.HasErrors(faults) {
+		return &engine.FaultsError{Faults: faults}
+	}
+	if err := spec.Print(a.err, faults, color(a.err)); err != nil {
+		return err
+	}
+	if !show {
+		return a.printValid(pipelines)
+	}
+	for _, pipeline := range pipelines {
+		if err := spec.Show(a.out, pipeline.Node); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) printValid(pipelines []*spec.Pipeline) error {
+	var names []string
+	for _, p := range pipelines {
+		names = append(names, p.Name)
+	}
+	if a.json() {
+		return a.printJSON(map[string]any{"valid": true, "pipelines": names})
+	}
+	for _, name := range names {
+		if _, err := fmt.Fprintf(a.out, "pipeline %s is valid\n", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

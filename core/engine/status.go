@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/qanat-data/qanat/core/flow"
+	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/zone"
+)
+
+// Report is where a project's flows and datasets stand.
+type Report struct {
+	Flows    []FlowReport    `json:"flows"`
+	Datasets []DatasetReport `json:"datasets"`
+}
+
+// FlowReport is where a flow stands by the ledger. Counts are of its last unit.
+type FlowReport struct {
+	Flow      string         `json:"flow"`
+	State     string         `json:"state"` // idle, running or held
+	Seq       int64          `json:"seq"`
+	Epoch     uint64         `json:"epoch"`
+	Committed time.Time      `json:"committed,omitzero"`
+	Rows      int64          `json:"rows"`
+	Rejected  int64          `json:"rejected"`
+	Filtered  int64          `json:"filtered"`
+	Runner    string         `json:"runner,omitempty"`
+	Note      string         `json:"note,omitempty"`
+	Last      *ledger.Unit   `json:"last,omitempty"`
+	Stages    []ledger.Stage `json:"-"`
+}
+
+// DatasetReport is a dataset as readers see it.
+type DatasetReport struct {
+	Name     string   `json:"name"`
+	Rows     int64    `json:"rows"`
+	Snapshot int64    `json:"snapshot"`
+	Writers  []string `json:"writers"`
+}
+
+// Status reads the ledger. Only flows whose name begins with prefix are reported.
+func (p *Project) Status(ctx context.Context, prefix string) (Report, error) {
+	report := Report{Flows: []FlowReport{}, Datasets: []DatasetReport{}}
+	flows, err := p.ledger.Flows(ctx)
+	if err != nil {
+		return report, err
+	}
+	for _, name := range flows {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		f, err := p.flowReport(ctx, name)
+		if err != nil {
+			return report, err
+		}
+		report.Flows = append(report.Flows, f)
+	}
+	names, err := p.Zones().List(ctx)
+	if err != nil {
+		return report, err
+	}
+	for _, name := range names {
+		d, err := p.datasetReport(ctx, name)
+		if err != nil {
+			return report, err
+		}
+		report.Datasets = append(report.Datasets, d)
+	}
+	return report, nil
+}
+
+func (p *Project) flowReport(ctx context.Context, name string) (FlowReport, error) {
+	f := FlowReport{Flow: name, State: "idle"}
+	owner, found, err := p.ledger.Owner(ctx, name)
+	if err != nil {
+		return f, err
+	}
+	if found {
+		f.Epoch = owner.Epoch
+		if owner.Name != "" && flow.Alive(owner) {
+			f.State, f.Runner = "running", owner.Name
+		}
+	}
+	last, found, err := p.ledger.Last(ctx, name)
+	if err != nil || !found {
+		return f, err
+	}
+	f.Last, f.Seq, f.Committed = &last, last.Seq, last.Committed
+	for i, stage := range last.Stages {
+		f.Rejected += stage.Rejected
+		f.Filtered += stage.Filtered
+		if i == len(last.Stages)-1 {
+			f.Rows = stage.Out
+		}
+	}
+	if last.Verdict == ledger.Held {
+		f.State = "held"
+		f.Note = fmt.Sprintf("unit %d is held on branch held/%s since %s", last.Seq, name, last.Committed.Format(time.RFC3339))
+	}
+	return f, nil
+}
+
+func (p *Project) datasetReport(ctx context.Context, name zone.Name) (DatasetReport, error) {
+	d := DatasetReport{Name: name.String(), Writers: []string{}}
+	writers, err := p.ledger.Writers(ctx, name.String())
+	if err != nil {
+		return d, err
+	}
+	for _, w := range writers {
+		d.Writers = append(d.Writers, w.Flow)
+	}
+	view, err := p.ledger.View(ctx, name.String())
+	if err != nil || view.Empty() {
+		return d, err
+	}
+	d.Snapshot = view.Snapshot
+	dataset, err := p.Zones().Dataset(ctx, name)
+	if errors.Is(err, zone.ErrNotFound) {
+		return d, nil
+	}
+	if err != nil {
+		return d, err
+	}
+	files, err := dataset.Files(ctx, view.Snapshot)
+	for _, file := range files {
+		d.Rows += file.Rows
+	}
+	return d, err
+}

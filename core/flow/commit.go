@@ -1,0 +1,405 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/qanat-data/qanat/core/broker"
+	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/zone"
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// target is where a flow's units become visible: datasets or a sink.
+type target interface {
+	// prepare makes the target ours: older epochs are fenced out, and what a unit above committed left behind is taken back unless
+	// it is the unit complete, which will be finished. It reports whether that unit is already there.
+	prepare(ctx context.Context, epoch uint64, committed int64, complete *closeFrame) (there bool, err error)
+	// schema begins a version of a stream in the open unit.
+	schema(ctx context.Context, seq int64, c sdk.SchemaChange) error
+	// write stages rows of the open unit, whose ownership passes, and returns those that the target refuses.
+	write(ctx context.Context, b sdk.Batch) ([]rejected, error)
+	// commit makes the open unit visible, or holds it.
+	commit(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error)
+	// found returns what a unit that is already there left behind.
+	found(ctx context.Context, u *unit) (map[string]ledger.Output, error)
+	// divert gives back the rows staged in the open unit and forgets them.
+	divert(ctx context.Context, each func(sdk.Batch) error) error
+	// abort drops what is staged.
+	abort(ctx context.Context)
+	close() error
+}
+
+// unit is a closed unit on its way into the target.
+type unit struct {
+	closeFrame
+	flow  string
+	epoch uint64
+}
+
+func (u *unit) mark() zone.Mark { return zone.Mark{Flow: u.flow, Epoch: u.epoch, Seq: u.Seq} }
+
+// committer is the committing half of a flow: from the log to the target, the ledger, and the source's Ack.
+type committer struct {
+	settings *Settings
+	runtime  *Runtime
+	log      *broker.Log
+	epoch    uint64
+	target   target
+	rejects  *quarantineWriter
+	ack      func(sdk.Position) error
+
+	frames    *frames
+	rows      map[string]int64 // read from the log in the open unit
+	rejected  int64            // rejections read from the log in the open unit
+	refused   int64            // rows that the target refused
+	consumed  int64            // bytes read from the log since it was last purged
+	logBytes  int64
+	committed int64 // the last seq in the ledger
+}
+
+// unitAt is a closed unit in the log.
+type unitAt struct {
+	closeFrame
+	last uint64 // log sequence of the close frame
+}
+
+// commitOne stages and commits a unit that lies complete in the log.
+func (c *committer) commitOne(ctx context.Context, u unitAt) error {
+	r, err := c.log.Read(ctx, u.First)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		m, err := r.Next(ctx)
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		if err := c.frame(ctx, m); err != nil || m.Last >= u.last {
+			return err
+		}
+	}
+}
+
+// follow commits unit after unit until the producing half says that it has ended.
+func (c *committer) follow(ctx context.Context, r *broker.Reader) error {
+	for {
+		m, err := r.Next(ctx)
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		if m.Header[keyKind] == frameEnd {
+			return nil
+		}
+		if err := c.frame(ctx, m); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *committer) frame(ctx context.Context, m broker.Message) error {
+	if m.Torn {
+		return fmt.Errorf("log sequence %d: a frame of the open unit is torn", m.First)
+	}
+	switch kind := m.Header[keyKind]; kind {
+	case frameTakeover:
+		return nil
+	case frameSchema:
+		change, err := c.frames.schema(m)
+		if err != nil {
+			return err
+		}
+		return c.target.schema(ctx, c.committed+1, change)
+	case frameBatch:
+		return c.batch(ctx, m)
+	case frameQuarantine:
+		return c.reject(ctx, m)
+	case frameClose:
+		return c.close(ctx, m)
+	}
+	return fmt.Errorf("log sequence %d: unknown frame %q", m.First, m.Header[keyKind])
+}
+
+func (c *committer) batch(ctx context.Context, m broker.Message) error {
+	b, err := c.frames.batch(m)
+	if err != nil {
+		return err
+	}
+	c.rows[b.Stream] += b.Record.NumRows()
+	refused, err := c.target.write(ctx, b)
+	if err != nil {
+		return err
+	}
+	c.refused += int64(len(refused))
+	if err := c.rejects.write(ctx, c.committed+1, refused); err != nil {
+		return err
+	}
+	return c.relieve(ctx, m)
+}
+
+func (c *committer) reject(ctx context.Context, m broker.Message) error {
+	var rows []rejected
+	if err := json.Unmarshal(m.Body, &rows); err != nil {
+		return fmt.Errorf("log sequence %d: quarantine frame: %w", m.First, err)
+	}
+	c.rejected += int64(len(rows))
+	if err := c.rejects.write(ctx, c.committed+1, rows); err != nil {
+		return err
+	}
+	return c.relieve(ctx, m)
+}
+
+// relieve purges staged frames of a unit that is large compared to the log. Should this runner die, the unit is read again.
+func (c *committer) relieve(ctx context.Context, m broker.Message) error {
+	c.consumed += int64(len(m.Body))
+	if c.consumed < c.logBytes/4 {
+		return nil
+	}
+	c.consumed = 0
+	return c.log.Purge(ctx, m.Last)
+}
+
+// close commits the unit that the frame closes.
+func (c *committer) close(ctx context.Context, m broker.Message) error {
+	frame, err := parseClose(m)
+	if err != nil {
+		return err
+	}
+	if err := c.verify(frame); err != nil {
+		return sdk.Fatal(err)
+	}
+	u := &unit{closeFrame: frame, flow: c.settings.Name, epoch: c.epoch}
+	crashpoint("before-commit")
+	if err := c.settle(ctx, u, m.Last); err != nil {
+		return err
+	}
+	c.reset()
+	return c.log.Purge(ctx, m.Last)
+}
+
+// verify holds what was read from the log against what the producer says it wrote.
+func (c *committer) verify(frame closeFrame) error {
+	if frame.Seq != c.committed+1 {
+		return fmt.Errorf("the log closes unit %d, the ledger ends with unit %d", frame.Seq, c.committed)
+	}
+	for stream, rows := range frame.Rows {
+		if c.rows[stream] != rows {
+			return fmt.Errorf("unit %d: stream %q has %d rows in the log, written were %d", frame.Seq, stream, c.rows[stream], rows)
+		}
+	}
+	if c.rejected != frame.Rejected {
+		return fmt.Errorf("unit %d: %d rejected rows in the log, written were %d", frame.Seq, c.rejected, frame.Rejected)
+	}
+	return nil
+}
+
+// settle makes a unit visible and writes its ledger row: quarantine first, then the target, then the row.
+func (c *committer) settle(ctx context.Context, u *unit, logEnd uint64) error {
+	verdict := ledger.Committed
+	switch u.Decision {
+	case quarantine:
+		verdict = ledger.Quarantined
+		if err := c.divert(ctx, u, logEnd); err != nil {
+			return err
+		}
+	case hold:
+		verdict = ledger.Held
+		if c.settings.Target.Sink != nil { // a sink has no branches: the unit stays in the log
+			return &HeldError{Flow: u.flow, Seq: u.Seq, Checks: u.Checks}
+		}
+	case promote:
+	}
+	outputs := map[string]ledger.Output{}
+	if err := c.rejects.commit(ctx, u.mark(), outputs); err != nil {
+		return err
+	}
+	crashpoint("after-quarantine")
+	written, late, err := c.target.commit(ctx, u)
+	if err != nil {
+		return err
+	}
+	if err := c.rejectLate(ctx, u, late, outputs); err != nil {
+		return err
+	}
+	for dataset, out := range written {
+		outputs[dataset] = out
+	}
+	crashpoint("before-ledger")
+	return c.enter(ctx, u, verdict, outputs, logEnd)
+}
+
+// divert sends every row of the unit to quarantine.
+func (c *committer) divert(ctx context.Context, u *unit, logEnd uint64) error {
+	reason := "a check failed the unit"
+	for _, check := range u.Checks {
+		if check.Action == string(OnFailQuarantine) {
+			reason = fmt.Sprintf("check %q failed the unit: %s", check.Check, check.Message)
+		}
+	}
+	each := func(b sdk.Batch) error {
+		defer b.Record.Release()
+		rows := wholeBatch(b, "check", "unit_failed", reason)
+		c.refused += int64(len(rows))
+		return c.rejects.write(ctx, u.Seq, rows)
+	}
+	err := c.target.divert(ctx, each)
+	if errors.Is(err, errReadAgain) {
+		c.rejects.abort(ctx)
+		c.refused = 0
+		return c.divertFromLog(ctx, u, logEnd, each)
+	}
+	return err
+}
+
+// errReadAgain says that a target can't give back what it has staged.
+var errReadAgain = errors.New("what is staged can't be read back")
+
+// divertFromLog reads the unit a second time.
+func (c *committer) divertFromLog(ctx context.Context, u *unit, logEnd uint64, each func(sdk.Batch) error) error {
+	r, err := c.log.Read(ctx, u.First)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	frames := newFrames(c.runtime)
+	defer frames.close()
+	for {
+		m, err := r.Next(ctx)
+		var gap *broker.GapError
+		if errors.As(err, &gap) {
+			return sdk.Fatal(fmt.Errorf("unit %d is to be quarantined as a whole, but it is larger than the log, "+
+				"and the sink can't give it back: use a smaller commit or a larger log", u.Seq))
+		}
+		if err != nil || m.Last >= logEnd {
+			return err
+		}
+		if err := c.divertFrame(ctx, frames, m, u.Seq, each); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *committer) divertFrame(ctx context.Context, frames *frames, m broker.Message, seq int64, each func(sdk.Batch) error) error {
+	switch m.Header[keyKind] {
+	case frameSchema:
+		_, err := frames.schema(m)
+		return err
+	case frameBatch:
+		b, err := frames.batch(m)
+		if err != nil {
+			return err
+		}
+		return each(b)
+	case frameQuarantine:
+		var rows []rejected
+		if err := json.Unmarshal(m.Body, &rows); err != nil {
+			return err
+		}
+		return c.rejects.write(ctx, seq, rows)
+	}
+	return nil
+}
+
+// rejectLate keeps rows that a sink refused only when it committed. They are a unit of their own in quarantine, because the
+// unit's other rejects are there already.
+func (c *committer) rejectLate(ctx context.Context, u *unit, late []rejected, outputs map[string]ledger.Output) error {
+	if len(late) == 0 {
+		return nil
+	}
+	c.refused += int64(len(late))
+	if err := c.rejects.write(ctx, u.Seq, late); err != nil {
+		return err
+	}
+	mark := u.mark()
+	mark.Flow += ".late"
+	return c.rejects.commit(ctx, mark, outputs)
+}
+
+// enter writes the ledger row: from here on the unit is committed, and only now the source is told.
+func (c *committer) enter(ctx context.Context, u *unit, verdict ledger.Verdict, outputs map[string]ledger.Output, logEnd uint64) error {
+	entry := ledger.Unit{
+		Flow: c.settings.Name, Seq: u.Seq, Epoch: c.epoch, Verdict: verdict, Position: u.Position, LogEnd: logEnd,
+		Datasets: outputs, Stages: append(u.Stages, c.account(u)), Checks: u.Checks,
+		Revisions: c.settings.Revisions, Opened: u.Opened, Committed: time.Now(),
+	}
+	if err := accounts(entry.Stages); err != nil {
+		return sdk.Fatal(fmt.Errorf("unit %d: %w", u.Seq, err))
+	}
+	if err := c.runtime.Ledger.Append(ctx, entry); err != nil {
+		return err
+	}
+	c.committed = u.Seq
+	crashpoint("after-ledger")
+	c.report(entry)
+	if verdict == ledger.Held {
+		return &HeldError{Flow: entry.Flow, Seq: entry.Seq, Checks: entry.Checks}
+	}
+	if err := c.ack(u.Position); err != nil {
+		c.runtime.Log.Warn("acknowledge", "flow", entry.Flow, "seq", entry.Seq, "error", err)
+	}
+	return nil
+}
+
+const commitStage = "commit"
+
+// account is the committer's own stage: what it read from the log, and what became of it.
+func (c *committer) account(u *unit) ledger.Stage {
+	s := ledger.Stage{Name: commitStage, Maps: true, Rejected: c.refused}
+	for _, rows := range u.Rows {
+		s.In += rows
+	}
+	s.Out = s.In - s.Rejected
+	return s
+}
+
+func (c *committer) report(u ledger.Unit) {
+	c.runtime.Progress.Update(u.Flow, func(s *Status) {
+		s.Seq, s.Units = u.Seq, s.Units+1
+		s.Read += u.Stages[0].In
+		s.Written += u.Stages[len(u.Stages)-1].Out
+		for _, stage := range u.Stages {
+			s.Quarantined += stage.Rejected
+			s.Filtered += stage.Filtered
+			s.Warned += stage.Warned
+		}
+		snapshots := Snapshots{}
+		for dataset, out := range u.Datasets {
+			s.Bytes += out.Bytes
+			snapshots[dataset] = out.Snapshot
+		}
+		for dataset, id := range s.Snapshots {
+			if _, newer := snapshots[dataset]; !newer {
+				snapshots[dataset] = id
+			}
+		}
+		s.Snapshots = snapshots
+	})
+}
+
+func (c *committer) reset() {
+	c.frames.close()
+	c.rows = map[string]int64{}
+	c.rejected, c.refused = 0, 0
+}
+
+// HeldError says that a check holds a unit: the flow pauses until it is promoted or dropped.
+type HeldError struct {
+	Flow   string
+	Seq    int64
+	Checks []ledger.CheckResult
+}
+
+// Error names the checks that failed.
+func (e *HeldError) Error() string {
+	why := ""
+	for _, check := range e.Checks {
+		if check.Action == string(OnFailBlock) {
+			why += fmt.Sprintf("; check %q: %s", check.Check, check.Message)
+		}
+	}
+	return fmt.Sprintf("flow %q: unit %d is held%s", e.Flow, e.Seq, why)
+}

@@ -1,0 +1,132 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/wire"
+)
+
+// event is one thing that a reader gives: exactly one field is set.
+type event struct {
+	schema     *sdk.SchemaChange
+	batch      *sdk.Batch // the receiver owns the record
+	rejects    []sdk.Rejection
+	checkpoint sdk.Position
+	progress   *sdk.Progress
+}
+
+// reader is where a flow's rows come from: a source plugin or datasets.
+type reader interface {
+	// read emits until the end of input or until it is stopped; every row is covered by a later checkpoint.
+	read(ctx context.Context, emit func(event) error) error
+	// ack tells the origin that everything up to pos is durable.
+	ack(pos sdk.Position) error
+	// stop asks read to come to an end soon. It is called at most once.
+	stop()
+	close() error
+}
+
+// intake is the first stage: it cuts what a reader gives into units.
+type intake struct {
+	flow       string
+	step       Step // of a source plugin; zero for datasets
+	thresholds Thresholds
+	progress   *Progress
+
+	at        sdk.Position // the last checkpoint
+	closed    sdk.Position // the position of the last closed unit
+	uncovered bool         // rows came since the last checkpoint
+	opened    time.Time
+	bytes     int64
+	counts    ledger.Stage
+}
+
+const sourceStage, readStage = "source", "read"
+
+func newIntake(s *Settings, p *Progress, at sdk.Position) *intake {
+	in := &intake{flow: s.Name, thresholds: s.Commit, progress: p, at: at, closed: at}
+	if s.Source != nil {
+		in.step = s.Source.Step
+	}
+	in.open()
+	return in
+}
+
+func (n *intake) open() {
+	name := readStage
+	if n.step.Name != "" {
+		name = sourceStage
+	}
+	n.opened, n.bytes, n.counts = time.Time{}, 0, ledger.Stage{Name: name, Maps: true}
+}
+
+func (n *intake) run(ctx context.Context, r reader, out chan<- item) error {
+	emit := func(e event) error { return n.event(ctx, e, out) }
+	if err := r.read(ctx, emit); err != nil {
+		return err
+	}
+	if n.uncovered {
+		return sdk.Fatal(errors.New("the source ended without a checkpoint behind its last rows, so it could not go on from there"))
+	}
+	if n.counts.In > 0 || !bytes.Equal(n.at, n.closed) {
+		return n.close(ctx, out)
+	}
+	return nil
+}
+
+func (n *intake) event(ctx context.Context, e event, out chan<- item) error {
+	switch {
+	case e.schema != nil:
+		return send(ctx, out, item{schema: e.schema})
+	case e.batch != nil:
+		rows := e.batch.Record.NumRows()
+		if rows == 0 {
+			e.batch.Record.Release()
+			return nil
+		}
+		n.took(rows, 0, wire.Size(e.batch.Record))
+		return send(ctx, out, item{batch: e.batch})
+	case len(e.rejects) > 0:
+		rejects := make([]rejected, len(e.rejects))
+		for i, r := range e.rejects {
+			rejects[i] = fromPlugin(n.step, sourceStage, r)
+		}
+		n.took(0, int64(len(rejects)), 0)
+		return send(ctx, out, item{rejects: rejects})
+	case e.checkpoint != nil:
+		n.at, n.uncovered = e.checkpoint, false
+		if n.counts.In > 0 && n.thresholds.passed(n.opened, n.counts.In, n.bytes) {
+			return n.close(ctx, out)
+		}
+	case e.progress != nil:
+		n.progress.Update(n.flow, func(s *Status) { s.Source = *e.progress })
+	}
+	return nil
+}
+
+func (n *intake) took(rows, rejects, size int64) {
+	if n.opened.IsZero() {
+		n.opened = time.Now()
+	}
+	n.counts.In += rows + rejects
+	n.counts.Out += rows
+	n.counts.Rejected += rejects
+	n.bytes += size
+	n.uncovered = true
+	n.progress.Update(n.flow, func(s *Status) { s.Reading += rows + rejects })
+}
+
+func (n *intake) close(ctx context.Context, out chan<- item) error {
+	if n.opened.IsZero() {
+		n.opened = time.Now()
+	}
+	c := &closing{Position: n.at, Opened: n.opened, Decision: promote, Stages: []ledger.Stage{n.counts}}
+	n.closed = n.at
+	n.open()
+	return send(ctx, out, item{closing: c})
+}

@@ -1,0 +1,102 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// item is what travels between the stages of a flow's producing half, in order: exactly one field is set.
+type item struct {
+	schema  *sdk.SchemaChange
+	batch   *sdk.Batch // owned by whoever holds the item
+	rejects []rejected
+	closing *closing
+}
+
+// rejected is a row on its way to quarantine.
+type rejected struct {
+	Stream string
+	Stage  string
+	Plugin string
+	Code   string
+	Reason string
+	Column string
+	Origin string
+	Raw    []byte
+}
+
+// closing ends a unit. It passes all stages behind the unit's last row and gathers their accounts.
+type closing struct {
+	Position sdk.Position         `json:"position"`
+	Opened   time.Time            `json:"opened"`
+	Stages   []ledger.Stage       `json:"stages"`
+	Checks   []ledger.CheckResult `json:"checks,omitempty"`
+	Decision decision             `json:"decision"`
+}
+
+// decision is what the checks let the committer do with a unit.
+type decision string
+
+const (
+	promote    decision = "promote"
+	quarantine decision = "quarantine"
+	hold       decision = "hold"
+)
+
+// stricter returns the more severe of two decisions.
+func (d decision) stricter(other decision) decision {
+	rank := map[decision]int{promote: 0, quarantine: 1, hold: 2}
+	if rank[other] > rank[d] {
+		return other
+	}
+	return d
+}
+
+func (i item) release() {
+	if i.batch != nil {
+		i.batch.Record.Release()
+	}
+}
+
+// send passes an item on, or releases it when the flow ends.
+func send(ctx context.Context, out chan<- item, i item) error {
+	select {
+	case out <- i:
+		return nil
+	case <-ctx.Done():
+		i.release()
+		return context.Cause(ctx)
+	}
+}
+
+// drain releases what is left in a channel until its sender closes it.
+func drain(in <-chan item) {
+	for i := range in {
+		i.release()
+	}
+}
+
+// account holds a stage to its arithmetic.
+func account(s ledger.Stage) error {
+	if s.Maps && s.In != s.Out+s.Rejected+s.Filtered {
+		return fmt.Errorf("stage %q: %d rows in, but %d out, %d rejected and %d filtered", s.Name, s.In, s.Out, s.Rejected, s.Filtered)
+	}
+	return nil
+}
+
+// accounts checks every stage and that each took in what the one before gave out.
+func accounts(stages []ledger.Stage) error {
+	for i, s := range stages {
+		if err := account(s); err != nil {
+			return err
+		}
+		if i > 0 && stages[i-1].Out != s.In {
+			return fmt.Errorf("stage %q took in %d rows, but stage %q gave out %d", s.Name, s.In, stages[i-1].Name, stages[i-1].Out)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// Writer is a flow that writes a dataset.
+type Writer struct {
+	Dataset string
+	Flow    string
+	Mode    string // append, overwrite …
+}
+
+// AddWriter notes that a flow writes a dataset. A dataset that is not append-only, or that lies in landing, has exactly one
+// writing flow; a second one is refused.
+func (l *Ledger) AddWriter(ctx context.Context, w Writer) error {
+	return l.transact(ctx, func(tx *sql.Tx) error {
+		others, err := writers(ctx, tx, w.Dataset)
+		if err != nil {
+			return err
+		}
+		for _, other := range others {
+			if other == w {
+				return nil
+			}
+			if other.Flow != w.Flow && (w.alone() || other.alone()) {
+				return fmt.Errorf("dataset %q is written by flow %q (%s); flow %q can't write it too (%s)",
+					w.Dataset, other.Flow, other.Mode, w.Flow, w.Mode)
+			}
+		}
+		_, err = tx.ExecContext(ctx, `insert into qanat_writers (dataset, flow, mode) values (?, ?, ?)
+			on conflict (dataset, flow) do update set mode = excluded.mode`, w.Dataset, w.Flow, w.Mode)
+		return err
+	})
+}
+
+func (w Writer) alone() bool {
+	return w.Mode != "append" || strings.HasPrefix(w.Dataset, "landing.")
+}
+
+// Writers lists the flows that write a dataset.
+func (l *Ledger) Writers(ctx context.Context, dataset string) ([]Writer, error) {
+	return writers(ctx, l.db, dataset)
+}
+
+// DatasetsOf lists the datasets that a flow writes.
+func (l *Ledger) DatasetsOf(ctx context.Context, flow string) ([]string, error) {
+	return l.names(ctx, `select dataset from qanat_writers where flow = ? order by dataset`, flow)
+}
+
+type rowsQuerier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func writers(ctx context.Context, q rowsQuerier, dataset string) ([]Writer, error) {
+	rows, err := q.QueryContext(ctx, `select dataset, flow, mode from qanat_writers where dataset = ? order by flow`, dataset)
+	if err != nil {
+		return nil, fmt.Errorf("read the writers of %q: %w", dataset, err)
+	}
+	defer func() { _ = rows.Close() }()
+	var found []Writer
+	for rows.Next() {
+		var w Writer
+		if err := rows.Scan(&w.Dataset, &w.Flow, &w.Mode); err != nil {
+			return nil, err
+		}
+		found = append(found, w)
+	}
+	return found, rows.Err()
+}
+
+// View is what readers may see of a dataset: the units in the ledger, and nothing of the heads that may be ahead of it.
+type View struct {
+	Dataset   string
+	Overwrite bool             // each unit replaces all before it
+	Seqs      map[string]int64 // by writing flow: its newest visible unit
+	Snapshot  int64            // to read at; 0 means the head, bounded by Seqs, because several flows append
+}
+
+// Empty says that no unit is visible.
+func (v View) Empty() bool { return len(v.Seqs) == 0 }
+
+// View returns the visible state of a dataset.
+func (l *Ledger) View(ctx context.Context, dataset string) (View, error) {
+	view := View{Dataset: dataset, Seqs: map[string]int64{}}
+	rows, err := l.db.QueryContext(ctx, `select w.flow, w.mode, w.snapshot,
+		(select max(seq) from qanat_ledger u where u.flow = w.flow and u.verdict <> 'held')
+		from qanat_writers w where w.dataset = ?`, dataset)
+	if err != nil {
+		return View{}, fmt.Errorf("read the view of %q: %w", dataset, err)
+	}
+	defer func() { _ = rows.Close() }()
+	writing := 0
+	for rows.Next() {
+		var w Writer
+		var snapshot int64
+		var seq sql.NullInt64
+		if err := rows.Scan(&w.Flow, &w.Mode, &snapshot, &seq); err != nil {
+			return View{}, err
+		}
+		writing++
+		view.Overwrite = view.Overwrite || w.Mode == "overwrite"
+		if snapshot != 0 {
+			view.Seqs[w.Flow], view.Snapshot = seq.Int64, snapshot
+		}
+	}
+	if writing > 1 {
+		view.Snapshot = 0
+	}
+	return view, rows.Err()
+}
+
+// showDatasets moves readers of the unit's datasets on to its snapshots; a held unit stays out of sight.
+func showDatasets(ctx context.Context, tx *sql.Tx, u Unit) error {
+	if u.Verdict == Held {
+		return nil
+	}
+	for dataset, out := range u.Datasets {
+		_, err := tx.ExecContext(ctx, `update qanat_writers set snapshot = ? where dataset = ? and flow = ?`, out.Snapshot, dataset, u.Flow)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+// Package ledger keeps the committed units of every flow in the state database: a row here is the commit. It also keeps who owns
+// a flow (the epoch that fences older runners out) and which datasets a flow writes. It knows nothing of logs, tables or plugins.
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrFenced says that a newer epoch owns the flow.
+var ErrFenced = errors.New("the flow has been taken over by another runner")
+
+// Verdict says what became of a unit.
+type Verdict string
+
+// The verdicts.
+const (
+	Committed   Verdict = "committed"
+	Quarantined Verdict = "quarantined" // the whole unit went to quarantine
+	Held        Verdict = "held"        // the unit waits on its branch for a decision
+)
+
+// Unit is one committed unit of a flow.
+type Unit struct {
+	Flow      string            `json:"flow"`
+	Seq       int64             `json:"seq"`
+	Epoch     uint64            `json:"epoch"`
+	Verdict   Verdict           `json:"verdict"`
+	Position  json.RawMessage   `json:"-"`
+	LogEnd    uint64            `json:"-"` // last sequence of the unit in the flow's log
+	Datasets  map[string]Output `json:"datasets,omitempty"`
+	Stages    []Stage           `json:"stages"`
+	Checks    []CheckResult     `json:"checks,omitempty"`
+	Revisions map[string]string `json:"revisions,omitempty"` // of plugins: name to digest
+	Opened    time.Time         `json:"opened"`
+	Committed time.Time         `json:"committed"`
+}
+
+// Output is what a unit left in a dataset.
+type Output struct {
+	UUID     string `json:"uuid"`
+	Snapshot int64  `json:"snapshot"`
+	Rows     int64  `json:"rows"`
+	Bytes    int64  `json:"bytes"`
+}
+
+// Stage is the account of one stage of a unit, in rows. In a stage that maps rows, In = Out + Rejected + Filtered.
+type Stage struct {
+	Name     string `json:"name"`
+	Maps     bool   `json:"maps"` // rows are mapped one to one, so the account must balance
+	In       int64  `json:"in"`
+	Out      int64  `json:"out"`
+	Rejected int64  `json:"rejected,omitempty"`
+	Filtered int64  `json:"filtered,omitempty"`
+	Warned   int64  `json:"warned,omitempty"`
+}
+
+// CheckResult is the verdict of a check on a unit.
+type CheckResult struct {
+	Check   string             `json:"check"`
+	Verdict string             `json:"verdict"`
+	Action  string             `json:"action,omitempty"` // what on_fail made of it
+	Message string             `json:"message,omitempty"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+}
+
+// Ledger is the ledger of all flows. Safe for concurrent use, also by several processes.
+type Ledger struct {
+	db *sql.DB
+}
+
+const schema = `
+create table if not exists qanat_owners (
+	flow text primary key, epoch bigint not null, owner text not null, heartbeat bigint not null);
+create table if not exists qanat_ledger (
+	flow text not null, seq bigint not null, epoch bigint not null, verdict text not null, position blob,
+	log_end bigint not null, unit text not null, committed_at bigint not null, primary key (flow, seq));
+create table if not exists qanat_writers (
+	dataset text not null, flow text not null, mode text not null, snapshot bigint not null default 0,
+	primary key (dataset, flow));`
+
+// Open makes the tables where they are missing.
+func Open(ctx context.Context, db *sql.DB) (*Ledger, error) {
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		return nil, fmt.Errorf("create the ledger's tables: %w", err)
+	}
+	return &Ledger{db: db}, nil
+}
+
+// keptPositions is how many units keep a position of any size; older ones keep only small ones.
+const keptPositions, smallPosition = 16, 4096
+
+// Append commits a unit: the row is written only if the epoch still owns the flow and the unit is the next one.
+func (l *Ledger) Append(ctx context.Context, u Unit) error {
+	return l.transact(ctx, func(tx *sql.Tx) error {
+		if err := owned(ctx, tx, u.Flow, u.Epoch); err != nil {
+			return err
+		}
+		var last sql.NullInt64
+		if err := tx.QueryRowContext(ctx, `select max(seq) from qanat_ledger where flow = ?`, u.Flow).Scan(&last); err != nil {
+			return err
+		}
+		if u.Seq != last.Int64+1 {
+			return fmt.Errorf("flow %q: unit %d can't follow unit %d", u.Flow, u.Seq, last.Int64)
+		}
+		doc, err := json.Marshal(u)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx,
+			`insert into qanat_ledger (flow, seq, epoch, verdict, position, log_end, unit, committed_at) values (?, ?, ?, ?, ?, ?, ?, ?)`,
+			u.Flow, u.Seq, u.Epoch, string(u.Verdict), []byte(u.Position), u.LogEnd, string(doc), u.Committed.UnixMicro())
+		if err != nil {
+			return err
+		}
+		if err := showDatasets(ctx, tx, u); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `update qanat_ledger set position = null where flow = ? and seq = ? and length(position) > ?`,
+			u.Flow, u.Seq-keptPositions, smallPosition)
+		return err
+	})
+}
+
+// Last returns the newest unit of a flow.
+func (l *Ledger) Last(ctx context.Context, flow string) (Unit, bool, error) {
+	units, err := l.query(ctx, `where flow = ? order by seq desc limit 1`, flow)
+	if err != nil || len(units) == 0 {
+		return Unit{}, false, err
+	}
+	return units[0], true, nil
+}
+
+// Units returns the units of a flow after a seq, oldest first, at most limit.
+func (l *Ledger) Units(ctx context.Context, flow string, after int64, limit int) ([]Unit, error) {
+	return l.query(ctx, `where flow = ? and seq > ? order by seq limit ?`, flow, after, limit)
+}
+
+// Flows lists the flows that have a unit or an owner.
+func (l *Ledger) Flows(ctx context.Context) ([]string, error) {
+	return l.names(ctx, `select flow from qanat_owners union select flow from qanat_ledger order by 1`)
+}
+
+func (l *Ledger) names(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := l.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
+}
+
+func (l *Ledger) query(ctx context.Context, clause string, args ...any) ([]Unit, error) {
+	rows, err := l.db.QueryContext(ctx, `select unit, position, log_end from qanat_ledger `+clause, args...) //nolint:gosec // clauses are constants of this file
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var units []Unit
+	for rows.Next() {
+		var doc string
+		var position []byte
+		var u Unit
+		var logEnd uint64
+		if err := rows.Scan(&doc, &position, &logEnd); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(doc), &u); err != nil {
+			return nil, fmt.Errorf("a unit in the ledger is damaged: %w", err)
+		}
+		u.Position, u.LogEnd = position, logEnd
+		units = append(units, u)
+	}
+	return units, rows.Err()
+}
+
+func (l *Ledger) transact(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := l.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("state database: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := do(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("state database: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,302 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/zone"
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// datasetReader reads datasets as far as the ledger goes: what is new by unit, or, pinned, everything at once.
+type datasetReader struct {
+	settings    *DatasetSettings
+	runtime     *Runtime
+	fingerprint string
+	at          datasetPosition
+	versions    map[zone.Name]int
+	schemas     map[zone.Name]*arrow.Schema
+	stopped     chan struct{}
+}
+
+// datasetPosition is the position of a dataset reader.
+type datasetPosition struct {
+	// Flows are the writing flows, each with the last of its units that was read.
+	Flows map[string]int64 `json:"flows"`
+	// Fingerprint of the definition that a pinned read was made for.
+	Fingerprint string `json:"fingerprint,omitempty"`
+}
+
+// ErrUpstream says that a pinned read can't begin because a flow that it depends on did not end well.
+var ErrUpstream = errors.New("a flow before it did not end well")
+
+func newDatasetReader(s *DatasetSettings, fingerprint string, r *Runtime, at sdk.Position) (*datasetReader, error) {
+	d := &datasetReader{
+		settings: s, runtime: r, fingerprint: fingerprint, at: datasetPosition{Flows: map[string]int64{}},
+		versions: map[zone.Name]int{}, schemas: map[zone.Name]*arrow.Schema{}, stopped: make(chan struct{}),
+	}
+	if len(at) > 0 {
+		if err := json.Unmarshal(at, &d.at); err != nil {
+			return nil, sdk.Fatal(fmt.Errorf("the position in the ledger is not a dataset reader's: %w", err))
+		}
+	}
+	return d, nil
+}
+
+func (d *datasetReader) ack(sdk.Position) error { return nil }
+func (d *datasetReader) stop()                  { close(d.stopped) }
+func (d *datasetReader) close() error           { return nil }
+
+func (d *datasetReader) read(ctx context.Context, emit func(event) error) error {
+	for {
+		changed := d.runtime.Progress.changes() // taken first, so that no commit is missed between looking and waiting
+		ended, failed := d.runtime.Progress.ended(d.settings.Upstream)
+		if d.settings.Pinned {
+			if ended {
+				return d.readPinned(ctx, failed, emit)
+			}
+		} else {
+			found, err := d.readNew(ctx, emit)
+			if err != nil || (!found && ended) {
+				return err
+			}
+			if found {
+				continue
+			}
+		}
+		select {
+		case <-d.stopped:
+			return nil
+		default:
+		}
+		if err := d.wait(ctx, changed); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *datasetReader) wait(ctx context.Context, changed <-chan struct{}) error {
+	select {
+	case <-d.stopped:
+		return nil
+	default:
+		return wait(ctx, changed)
+	}
+}
+
+// views are the visible states of all datasets.
+func (d *datasetReader) views(ctx context.Context) ([]ledger.View, error) {
+	var views []ledger.View
+	for _, name := range d.settings.Names {
+		view, err := d.runtime.Ledger.View(ctx, name.String())
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, view)
+	}
+	return views, nil
+}
+
+// readPinned reads all that is visible now, unless exactly this was read before.
+func (d *datasetReader) readPinned(ctx context.Context, failed string, emit func(event) error) error {
+	if failed != "" {
+		return fmt.Errorf("%w: %s", ErrUpstream, failed)
+	}
+	views, err := d.views(ctx)
+	if err != nil {
+		return err
+	}
+	at := datasetPosition{Flows: map[string]int64{}, Fingerprint: d.fingerprint}
+	for _, view := range views {
+		maps.Copy(at.Flows, view.Seqs)
+	}
+	if len(at.Flows) == 0 || (at.Fingerprint == d.at.Fingerprint && maps.Equal(at.Flows, d.at.Flows)) {
+		return nil
+	}
+	var opened []reading
+	for i, view := range views {
+		r, err := d.open(ctx, d.settings.Names[i], view, ranges(view, nil))
+		if err != nil {
+			return err
+		}
+		opened = append(opened, r...)
+	}
+	for _, r := range opened { // all schemas first: a transform over several inputs plans them together
+		if err := d.announce(r, emit); err != nil {
+			return err
+		}
+	}
+	for _, r := range opened {
+		if err := d.scan(r, emit); err != nil {
+			return err
+		}
+	}
+	d.at = at
+	return d.checkpoint(emit)
+}
+
+// readAhead is how many rows of small units are read between two checkpoints.
+const readAhead = 1 << 20
+
+// readNew reads the next units, and reports whether there were any.
+func (d *datasetReader) readNew(ctx context.Context, emit func(event) error) (bool, error) {
+	views, err := d.views(ctx)
+	if err != nil {
+		return false, err
+	}
+	upto, err := d.next(ctx, views)
+	if err != nil || len(upto) == 0 {
+		return false, err
+	}
+	for i, view := range views {
+		for flow := range view.Seqs {
+			view.Seqs[flow] = min(view.Seqs[flow], upto[flow])
+		}
+		units := ranges(view, d.at.Flows)
+		if len(units) == 0 {
+			continue
+		}
+		opened, err := d.open(ctx, d.settings.Names[i], view, units)
+		if err != nil {
+			return false, err
+		}
+		for _, r := range opened {
+			if err := d.announce(r, emit); err != nil {
+				return false, err
+			}
+			if err := d.scan(r, emit); err != nil {
+				return false, err
+			}
+		}
+	}
+	maps.Copy(d.at.Flows, upto)
+	return true, d.checkpoint(emit)
+}
+
+// next says up to which unit of each writing flow to read: whole units, and small ones several at a time.
+func (d *datasetReader) next(ctx context.Context, views []ledger.View) (map[string]int64, error) {
+	upto := map[string]int64{}
+	var rows int64
+	for _, flow := range writersOf(views) {
+		last := int64(0)
+		for _, view := range views {
+			if view.Overwrite {
+				return nil, sdk.Fatal(fmt.Errorf("dataset %q is overwritten as a whole, so what is new in it can't be told; "+
+					"a flow from it must itself write with mode overwrite", view.Dataset))
+			}
+			last = max(last, view.Seqs[flow])
+		}
+		const page = 256
+		units, err := d.runtime.Ledger.Units(ctx, flow, d.at.Flows[flow], page)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range units {
+			if u.Seq > last || rows >= readAhead {
+				break
+			}
+			for _, view := range views {
+				rows += u.Datasets[view.Dataset].Rows
+			}
+			upto[flow] = u.Seq
+		}
+	}
+	return upto, nil
+}
+
+func writersOf(views []ledger.View) []string {
+	flows := map[string]bool{}
+	for _, view := range views {
+		for flow := range view.Seqs {
+			flows[flow] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(flows))
+}
+
+// ranges are the units of a view behind those that were read before.
+func ranges(view ledger.View, read map[string]int64) []zone.UnitRange {
+	var units []zone.UnitRange
+	for _, flow := range slices.Sorted(maps.Keys(view.Seqs)) {
+		if view.Seqs[flow] > read[flow] {
+			units = append(units, zone.UnitRange{Flow: flow, After: read[flow], Upto: view.Seqs[flow]})
+		}
+	}
+	return units
+}
+
+func (d *datasetReader) input(name zone.Name) string {
+	if as := d.settings.As[name]; as != "" {
+		return as
+	}
+	return name.Dataset
+}
+
+// reading is a dataset opened for reading.
+type reading struct {
+	name    zone.Name
+	schema  *arrow.Schema
+	batches zone.Batches
+}
+
+// open readies the rows of the units. A pinned read of a dataset with one writer is its snapshot, whatever units wrote it. A
+// dataset that does not exist yet gives nothing; one without rows gives its schema.
+func (d *datasetReader) open(ctx context.Context, name zone.Name, view ledger.View, units []zone.UnitRange) ([]reading, error) {
+	dataset, err := d.runtime.Zones.Dataset(ctx, name)
+	if errors.Is(err, zone.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if view.Empty() {
+		return []reading{{name: name, schema: dataset.Schema(), batches: func(func(arrow.RecordBatch, error) bool) {}}}, nil
+	}
+	request := zone.ScanRequest{Snapshot: view.Snapshot, Units: units}
+	if d.settings.Pinned && view.Snapshot != 0 {
+		request.Units = nil
+	}
+	schema, batches, err := dataset.Scan(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return []reading{{name: name, schema: schema, batches: batches}}, nil
+}
+
+// announce emits the schema of a dataset if it is new.
+func (d *datasetReader) announce(r reading, emit func(event) error) error {
+	if known := d.schemas[r.name]; known != nil && known.Equal(r.schema) {
+		return nil
+	}
+	d.versions[r.name]++
+	d.schemas[r.name] = r.schema
+	return emit(event{schema: &sdk.SchemaChange{Stream: d.input(r.name), Version: d.versions[r.name], Schema: r.schema}})
+}
+
+// scan emits the rows.
+func (d *datasetReader) scan(r reading, emit func(event) error) error {
+	for record, err := range r.batches {
+		if err != nil {
+			return err
+		}
+		if err := emit(event{batch: &sdk.Batch{Stream: d.input(r.name), Version: d.versions[r.name], Record: record}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *datasetReader) checkpoint(emit func(event) error) error {
+	pos, err := json.Marshal(d.at)
+	if err != nil {
+		return err
+	}
+	return emit(event{checkpoint: pos})
+}

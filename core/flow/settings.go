@@ -1,0 +1,112 @@
+package flow
+
+import (
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/qanat-data/qanat/core/broker"
+	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/pluginhost"
+	"github.com/qanat-data/qanat/core/zone"
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// Runtime is what flows stand on.
+type Runtime struct {
+	Zones   *zone.Zones
+	Broker  *broker.Broker
+	Ledger  *ledger.Ledger
+	Plugins *pluginhost.Host
+	Log     hclog.Logger
+	Alloc   memory.Allocator
+	Owner   string // names this runner in the state database
+	// Progress tells flows of one run about each other's commits.
+	Progress *Progress
+}
+
+// Settings define one flow.
+type Settings struct {
+	Name       string // pipeline.flow
+	Source     *SourceSettings
+	Datasets   *DatasetSettings // exactly one of Source and Datasets
+	Transforms []Step
+	Checks     []CheckStep
+	Target     TargetSettings
+	Quarantine zone.Name
+	Commit     Thresholds
+	LogBytes   int64             // 0 takes the broker's default
+	Revisions  map[string]string // of the plugins, kept with each unit
+	// Fingerprint names the definition: a flow that overwrites runs again when it or its input has changed.
+	Fingerprint string
+}
+
+// SourceSettings read from a source plugin.
+type SourceSettings struct {
+	Step
+	Streams []string
+	Follow  bool
+}
+
+// DatasetSettings read from datasets.
+type DatasetSettings struct {
+	Names []zone.Name
+	// As names the inputs; a dataset that is not in it goes by its last part.
+	As map[zone.Name]string
+	// Upstream are the flows of the same run whose commits are waited for.
+	Upstream []string
+	// Pinned reads everything once, at the ledger's rows, instead of what is new.
+	Pinned bool
+}
+
+// Step is one plugin of a flow.
+type Step struct {
+	Name     string
+	Instance pluginhost.Instance
+}
+
+// CheckStep is a check and what its findings lead to.
+type CheckStep struct {
+	Step
+	OnFail OnFail
+}
+
+// OnFail is what a finding of a check leads to.
+type OnFail string
+
+// What a finding may lead to.
+const (
+	OnFailWarn       OnFail = "warn"
+	OnFailQuarantine OnFail = "quarantine"
+	OnFailBlock      OnFail = "block"
+)
+
+// TargetSettings say where a flow ends: in datasets or in a sink.
+type TargetSettings struct {
+	// Dataset names the dataset of a stream.
+	Dataset func(stream string) (zone.Name, error)
+	Mode    zone.Mode
+	// QuarantineSchema sends rows whose schema the dataset can't follow to quarantine; otherwise the flow stops.
+	QuarantineSchema bool
+
+	Sink *SinkSettings
+}
+
+// SinkSettings end a flow in a sink plugin.
+type SinkSettings struct {
+	Step
+	Mode sdk.WriteMode
+	Key  []string
+}
+
+// Thresholds close a unit at the first checkpoint past any of them; zero values never do.
+type Thresholds struct {
+	Every time.Duration
+	Rows  int64
+	Bytes int64
+}
+
+func (t Thresholds) passed(opened time.Time, rows, bytes int64) bool {
+	return (t.Rows > 0 && rows >= t.Rows) || (t.Bytes > 0 && bytes >= t.Bytes) || (t.Every > 0 && time.Since(opened) >= t.Every)
+}

@@ -1,0 +1,141 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/zone"
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// shaper is the stage before the log that brings rows to what the flow's datasets can hold, and turns away the ones they can't.
+// It never writes: datasets are made and evolved by the committer, in the order of the log.
+type shaper struct {
+	settings TargetSettings
+	runtime  *Runtime
+	streams  map[string]*shape
+	datasets map[zone.Name]string // the stream that has it
+	counts   ledger.Stage
+}
+
+// shape is what becomes of a stream's rows.
+type shape struct {
+	conversion *zone.Conversion
+	refused    string // why rows of this version go to quarantine, if they do
+	dataset    zone.Name
+	expected   *arrow.Schema // what the dataset has once everything before is committed
+}
+
+const targetStage = "target"
+
+func newShaper(s TargetSettings, r *Runtime) *shaper {
+	return &shaper{
+		settings: s, runtime: r, streams: map[string]*shape{}, datasets: map[zone.Name]string{},
+		counts: ledger.Stage{Name: targetStage, Maps: true},
+	}
+}
+
+func (s *shaper) run(ctx context.Context, in <-chan item, out chan<- item) error {
+	for i := range in {
+		next, err := s.shape(ctx, i)
+		if err != nil {
+			return err
+		}
+		if err := send(ctx, out, next); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// shape turns one item into what goes on; the ownership of a batch passes through.
+func (s *shaper) shape(ctx context.Context, i item) (item, error) {
+	switch {
+	case i.schema != nil:
+		change, err := s.schema(ctx, *i.schema)
+		return item{schema: &change}, err
+	case i.batch != nil:
+		return s.batch(ctx, *i.batch)
+	case i.closing != nil:
+		i.closing.Stages = append(i.closing.Stages, s.counts)
+		s.counts = ledger.Stage{Name: targetStage, Maps: true}
+	}
+	return i, nil
+}
+
+func (s *shaper) schema(ctx context.Context, c sdk.SchemaChange) (sdk.SchemaChange, error) {
+	known := s.streams[c.Stream]
+	if known == nil {
+		var err error
+		if known, err = s.open(ctx, c.Stream); err != nil {
+			return c, err
+		}
+		s.streams[c.Stream] = known
+	}
+	conversion, err := zone.Storable(c.Schema)
+	if err != nil {
+		return c, sdk.Fatal(fmt.Errorf("stream %q: %w", c.Stream, err))
+	}
+	known.conversion, known.refused = conversion, ""
+	c.Schema = conversion.Schema()
+	if known.expected == nil || s.settings.Mode == zone.Overwrite {
+		known.expected = c.Schema
+		return c, nil
+	}
+	merged, _, err := zone.Follow(known.dataset, known.expected, c.Schema)
+	var incompatible *zone.IncompatibleError
+	switch {
+	case errors.As(err, &incompatible) && s.settings.QuarantineSchema:
+		known.refused = err.Error()
+	case err != nil:
+		return c, sdk.Fatal(fmt.Errorf("stream %q: %w", c.Stream, err))
+	default:
+		known.expected = merged
+	}
+	return c, nil
+}
+
+// open looks at the dataset of a stream as it is now.
+func (s *shaper) open(ctx context.Context, stream string) (*shape, error) {
+	name, err := s.settings.Dataset(stream)
+	if err != nil {
+		return nil, sdk.Fatal(err)
+	}
+	if other, taken := s.datasets[name]; taken {
+		return nil, sdk.Fatal(fmt.Errorf("streams %q and %q would both be written to dataset %q", other, stream, name))
+	}
+	s.datasets[name] = stream
+	dataset, err := s.runtime.Zones.Dataset(ctx, name)
+	if errors.Is(err, zone.ErrNotFound) {
+		return &shape{dataset: name}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &shape{dataset: name, expected: dataset.Schema()}, nil
+}
+
+func (s *shaper) batch(ctx context.Context, b sdk.Batch) (item, error) {
+	defer b.Record.Release()
+	rows := b.Record.NumRows()
+	s.counts.In += rows
+	shape := s.streams[b.Stream]
+	if shape == nil {
+		return item{}, sdk.Fatal(fmt.Errorf("stream %q: a batch without a schema before it", b.Stream))
+	}
+	if shape.refused != "" {
+		s.counts.Rejected += rows
+		return item{rejects: wholeBatch(b, targetStage, "incompatible_schema", shape.refused)}, nil
+	}
+	record, err := shape.conversion.Apply(ctx, s.runtime.Alloc, b.Record)
+	if err != nil {
+		return item{}, sdk.Fatal(fmt.Errorf("stream %q: %w", b.Stream, err))
+	}
+	s.counts.Out += rows
+	b.Record = record
+	return item{batch: &b}, nil
+}

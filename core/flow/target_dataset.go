@@ -1,0 +1,284 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/zone"
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// datasetTarget ends a flow in datasets.
+type datasetTarget struct {
+	settings *Settings
+	runtime  *Runtime
+	epoch    uint64
+	// committed is the ledger's last unit when the flow was taken over.
+	committed int64
+	outputs   map[string]*datasetOutput // by stream
+	prepared  map[zone.Name]int64       // the unit that a dataset held when it was made ours
+}
+
+// datasetOutput is the dataset of one stream.
+type datasetOutput struct {
+	dataset *zone.Dataset
+	holds   int64       // the unit that was already there after the takeover
+	stage   *zone.Stage // of the open unit, nil before its first row
+	seq     int64       // of the open unit, 0 when the stream has not begun in it
+}
+
+func newDatasetTarget(s *Settings, r *Runtime) *datasetTarget {
+	return &datasetTarget{settings: s, runtime: r, outputs: map[string]*datasetOutput{}, prepared: map[zone.Name]int64{}}
+}
+
+func heldBranch(flow string) string { return "held/" + flow }
+
+func (t *datasetTarget) prepare(ctx context.Context, epoch uint64, committed int64, complete *closeFrame) (bool, error) {
+	t.epoch, t.committed = epoch, committed
+	names, err := t.runtime.Ledger.DatasetsOf(ctx, t.settings.Name)
+	if err != nil {
+		return false, err
+	}
+	keep := int64(0)
+	if complete != nil {
+		keep = complete.Seq
+	}
+	for _, text := range names {
+		name, err := zone.ParseName(text)
+		if err != nil {
+			return false, err
+		}
+		if name == t.settings.Quarantine {
+			continue
+		}
+		dataset, err := t.runtime.Zones.Dataset(ctx, name)
+		if errors.Is(err, zone.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if t.prepared[name], err = takeDataset(ctx, dataset, t.settings.Name, epoch, committed, keep); err != nil {
+			return false, err
+		}
+	}
+	return complete != nil && t.holdsAll(complete), nil
+}
+
+// takeDataset fences older runners out of a dataset, and takes back a unit above committed, unless it is the one to keep, which
+// will be completed. It returns the unit that the dataset then holds.
+func takeDataset(ctx context.Context, d *zone.Dataset, flow string, epoch uint64, committed, keep int64) (int64, error) {
+	if _, err := d.Fence(ctx, flow, epoch); err != nil {
+		return 0, err
+	}
+	fenced, err := d.Reload(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if keep == 0 {
+		if err := fenced.DropBranch(ctx, heldBranch(flow)); err != nil {
+			return 0, err
+		}
+	}
+	mark, _ := fenced.Mark(flow)
+	if mark.Seq <= committed || mark.Seq == keep {
+		return mark.Seq, nil
+	}
+	_, err = fenced.Undo(ctx, flow, epoch, committed)
+	return committed, err
+}
+
+// holdsAll says whether every dataset that a unit has rows for holds it, so that its frames are not needed any more.
+func (t *datasetTarget) holdsAll(u *closeFrame) bool {
+	if u.Decision != promote {
+		return false
+	}
+	for stream := range u.Rows {
+		name, err := t.settings.Target.Dataset(stream)
+		if err != nil || t.prepared[name] != u.Seq {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *datasetTarget) schema(ctx context.Context, seq int64, c sdk.SchemaChange) error {
+	name, err := t.settings.Target.Dataset(c.Stream)
+	if err != nil {
+		return sdk.Fatal(err)
+	}
+	out := t.outputs[c.Stream]
+	switch {
+	case out == nil:
+		if out, err = t.open(ctx, name, c); err != nil {
+			return err
+		}
+		t.outputs[c.Stream] = out
+	case out.stage != nil:
+		_, err = out.stage.Evolve(ctx, c.Schema)
+	}
+	if err == nil && out.stage == nil {
+		out.dataset, _, err = out.dataset.Evolve(ctx, c.Schema)
+	}
+	out.seq = seq
+	return err
+}
+
+// open finds or makes the dataset of a stream, and makes it ours if that has not happened yet.
+func (t *datasetTarget) open(ctx context.Context, name zone.Name, c sdk.SchemaChange) (*datasetOutput, error) {
+	mode := "append"
+	if t.settings.Target.Mode == zone.Overwrite {
+		mode = "overwrite"
+	}
+	if err := t.runtime.Ledger.AddWriter(ctx, ledger.Writer{Dataset: name.String(), Flow: t.settings.Name, Mode: mode}); err != nil {
+		return nil, sdk.Fatal(err)
+	}
+	dataset, err := t.runtime.Zones.Dataset(ctx, name)
+	if errors.Is(err, zone.ErrNotFound) {
+		dataset, err = t.runtime.Zones.Create(ctx, name, c.Schema, zone.CreateOptions{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	holds, known := t.prepared[name]
+	if !known { // made since the takeover, perhaps by a runner that has been fenced out
+		if holds, err = takeDataset(ctx, dataset, t.settings.Name, t.epoch, t.committed, 0); err != nil {
+			return nil, err
+		}
+		t.prepared[name] = holds
+	}
+	return &datasetOutput{dataset: dataset, holds: holds}, nil
+}
+
+func (t *datasetTarget) write(ctx context.Context, b sdk.Batch) ([]rejected, error) {
+	defer b.Record.Release()
+	out := t.outputs[b.Stream]
+	if out == nil {
+		return nil, fmt.Errorf("stream %q: rows before its schema", b.Stream)
+	}
+	if out.holds >= out.seq {
+		return nil, nil
+	}
+	if out.stage == nil {
+		stage, err := out.dataset.Stage(ctx, zone.StageOptions{Flow: t.settings.Name, Seq: out.seq, IngestedAt: time.Now()})
+		if err != nil {
+			return nil, err
+		}
+		out.stage = stage
+	}
+	return nil, out.stage.Write(ctx, b.Record, b.Origin)
+}
+
+func (t *datasetTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error) {
+	written := map[string]ledger.Output{}
+	if u.Decision == quarantine {
+		return written, nil, nil
+	}
+	for _, stream := range slices.Sorted(maps.Keys(t.outputs)) {
+		out := t.outputs[stream]
+		if out.seq != u.Seq || (u.Rows[stream] == 0 && t.settings.Target.Mode == zone.Append) {
+			continue
+		}
+		done, err := t.commitOutput(ctx, out, u, u.Rows[stream])
+		if err != nil {
+			return nil, nil, err
+		}
+		written[out.dataset.Name().String()] = done
+		crashpoint("after-dataset")
+	}
+	return written, nil, nil
+}
+
+func (t *datasetTarget) commitOutput(ctx context.Context, out *datasetOutput, u *unit, rows int64) (ledger.Output, error) {
+	files, err := out.finish(ctx)
+	if err != nil {
+		return ledger.Output{}, err
+	}
+	request := zone.CommitRequest{
+		Files: files, Mode: t.settings.Target.Mode, Mark: u.mark(),
+		CheckOwner: func(ctx context.Context) error { return t.runtime.Ledger.Check(ctx, u.flow, u.epoch) },
+	}
+	if u.Decision == hold {
+		request.Branch = heldBranch(u.flow)
+	}
+	snapshot, err := out.dataset.Commit(ctx, request)
+	if err != nil {
+		return ledger.Output{}, err
+	}
+	return ledger.Output{UUID: out.dataset.UUID(), Snapshot: snapshot.ID, Rows: rows, Bytes: files.Bytes}, nil
+}
+
+// found returns what a unit that every dataset holds left there.
+func (t *datasetTarget) found(ctx context.Context, u *unit) (map[string]ledger.Output, error) {
+	outputs := map[string]ledger.Output{}
+	for _, stream := range slices.Sorted(maps.Keys(u.Rows)) {
+		name, err := t.settings.Target.Dataset(stream)
+		if err != nil {
+			return nil, err
+		}
+		dataset, err := t.runtime.Zones.Dataset(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		done, err := t.commitOutput(ctx, &datasetOutput{dataset: dataset}, u, u.Rows[stream])
+		if err != nil {
+			return nil, err
+		}
+		outputs[name.String()] = done
+	}
+	return outputs, nil
+}
+
+// finish ends the open unit's stage, if there is one.
+func (o *datasetOutput) finish(ctx context.Context) (zone.Files, error) {
+	if o.stage == nil {
+		return zone.Files{}, nil
+	}
+	stage := o.stage
+	o.stage = nil
+	return stage.Finish(ctx)
+}
+
+func (t *datasetTarget) divert(ctx context.Context, each func(sdk.Batch) error) error {
+	for _, stream := range slices.Sorted(maps.Keys(t.outputs)) {
+		out := t.outputs[stream]
+		files, err := out.finish(ctx)
+		if err != nil {
+			return err
+		}
+		if files.Count() == 0 {
+			continue
+		}
+		for record, err := range out.dataset.Staged(ctx, files) {
+			if err != nil {
+				return err
+			}
+			if err := each(sdk.Batch{Stream: stream, Record: record}); err != nil {
+				return err
+			}
+		}
+		if err := out.dataset.Discard(ctx, files); err != nil {
+			t.runtime.Log.Warn("remove staged files", "dataset", out.dataset.Name(), "error", err)
+		}
+	}
+	return nil
+}
+
+func (t *datasetTarget) abort(ctx context.Context) {
+	for _, out := range t.outputs {
+		if out.stage == nil {
+			continue
+		}
+		if err := out.stage.Abort(ctx); err != nil {
+			t.runtime.Log.Warn("remove staged files", "dataset", out.dataset.Name(), "error", err)
+		}
+		out.stage = nil
+	}
+}
+
+func (*datasetTarget) close() error { return nil }

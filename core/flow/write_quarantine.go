@@ -1,0 +1,139 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/zone"
+)
+
+// quarantineWriter keeps a flow's rejected rows in its quarantine dataset, which is made with the first of them.
+type quarantineWriter struct {
+	settings *Settings
+	runtime  *Runtime
+	epoch    uint64
+	dataset  *zone.Dataset
+	holds    int64
+	stage    *zone.Stage
+	rows     int64
+}
+
+func newQuarantineWriter(s *Settings, r *Runtime) *quarantineWriter {
+	return &quarantineWriter{settings: s, runtime: r}
+}
+
+// prepare fences the dataset, if there is one, and takes back a unit that will not be completed.
+func (q *quarantineWriter) prepare(ctx context.Context, epoch uint64, committed int64, complete *closeFrame) (there bool, err error) {
+	q.epoch = epoch
+	dataset, err := q.runtime.Zones.Dataset(ctx, q.settings.Quarantine)
+	if errors.Is(err, zone.ErrNotFound) {
+		return complete != nil && complete.Rejected == 0, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	keep := int64(0)
+	if complete != nil {
+		keep = complete.Seq
+	}
+	for _, flow := range []string{q.settings.Name + ".late", q.settings.Name} {
+		if _, wrote := dataset.Mark(flow); !wrote {
+			continue
+		}
+		if q.holds, err = takeDataset(ctx, dataset, flow, epoch, committed, keep); err != nil {
+			return false, err
+		}
+	}
+	q.dataset, err = dataset.Reload(ctx)
+	return complete != nil && (complete.Rejected == 0 || q.holds == complete.Seq), err
+}
+
+func (q *quarantineWriter) write(ctx context.Context, seq int64, rows []rejected) error {
+	if len(rows) == 0 || q.holds >= seq {
+		return nil
+	}
+	if err := q.open(ctx, seq); err != nil {
+		return err
+	}
+	for len(rows) > 0 {
+		n := min(len(rows), rejectsPerFrame)
+		batch := quarantineBatch(rows[:n], q.runtime.Alloc)
+		err := q.stage.Write(ctx, batch, "")
+		batch.Release()
+		if err != nil {
+			return err
+		}
+		q.rows += int64(n)
+		rows = rows[n:]
+	}
+	return nil
+}
+
+func (q *quarantineWriter) open(ctx context.Context, seq int64) (err error) {
+	if q.stage != nil {
+		return nil
+	}
+	if q.dataset == nil {
+		writer := ledger.Writer{Dataset: q.settings.Quarantine.String(), Flow: q.settings.Name, Mode: "append"}
+		if err := q.runtime.Ledger.AddWriter(ctx, writer); err != nil {
+			return err
+		}
+		q.dataset, err = q.runtime.Zones.Create(ctx, q.settings.Quarantine, quarantineSchema, zone.CreateOptions{})
+		if errors.Is(err, zone.ErrExists) {
+			q.dataset, err = q.runtime.Zones.Dataset(ctx, q.settings.Quarantine)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	q.stage, err = q.dataset.Stage(ctx, zone.StageOptions{Flow: q.settings.Name, Seq: seq, IngestedAt: time.Now()})
+	return err
+}
+
+// commit makes the unit's rejected rows visible; with none it does nothing.
+func (q *quarantineWriter) commit(ctx context.Context, mark zone.Mark, outputs map[string]ledger.Output) error {
+	if q.stage == nil {
+		return nil
+	}
+	stage := q.stage
+	q.stage = nil
+	files, err := stage.Finish(ctx)
+	if err != nil {
+		return err
+	}
+	return q.commitFiles(ctx, files, mark, outputs)
+}
+
+// found notes what a unit that is already there left behind.
+func (q *quarantineWriter) found(ctx context.Context, u *unit, outputs map[string]ledger.Output) error {
+	if u.Rejected == 0 {
+		return nil
+	}
+	q.rows = u.Rejected
+	return q.commitFiles(ctx, zone.Files{}, u.mark(), outputs)
+}
+
+func (q *quarantineWriter) commitFiles(ctx context.Context, files zone.Files, mark zone.Mark, outputs map[string]ledger.Output) error {
+	snapshot, err := q.dataset.Commit(ctx, zone.CommitRequest{
+		Files: files, Mark: mark, Mode: zone.Append,
+		CheckOwner: func(ctx context.Context) error { return q.runtime.Ledger.Check(ctx, q.settings.Name, q.epoch) },
+	})
+	if err != nil {
+		return err
+	}
+	outputs[q.settings.Quarantine.String()] = ledger.Output{UUID: q.dataset.UUID(), Snapshot: snapshot.ID, Rows: q.rows, Bytes: files.Bytes}
+	q.rows = 0
+	return nil
+}
+
+func (q *quarantineWriter) abort(ctx context.Context) {
+	if q.stage == nil {
+		return
+	}
+	if err := q.stage.Abort(ctx); err != nil {
+		q.runtime.Log.Warn("remove staged files", "dataset", q.settings.Quarantine, "error", err)
+	}
+	q.stage, q.rows = nil, 0
+}

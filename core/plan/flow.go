@@ -1,0 +1,289 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/qanat-data/qanat/core/spec"
+	"github.com/qanat-data/qanat/registry"
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// landing plans the flow from the source to the landing zone.
+func (m *maker) landing(ctx context.Context) error {
+	source := m.pipeline.Source
+	f := Flow{Name: m.name(LandingFlow), Guarantee: string(sdk.ExactlyOnce)}
+	if _, err := m.prober.Manifest(ctx, registry.Source, &source.Use); err != nil {
+		m.fault(f.Name, source.Path, err, "")
+		m.plan.Flows = append(m.plan.Flows, f)
+		return nil
+	}
+	streams, err := m.prober.Streams(ctx, &source.Use)
+	if err != nil {
+		m.fault(f.Name, source.Path, err, "")
+		m.plan.Flows = append(m.plan.Flows, f)
+		return nil
+	}
+	var changes []sdk.SchemaChange
+	names := map[string]string{}
+	for _, s := range streams {
+		input := Input{Name: s.Name, Columns: columnsOf(s.Schema), EstimatedRows: s.EstimatedRows}
+		names[s.Name] = s.Name
+		if s.External.Name != "" {
+			input.External = &s.External
+			names[s.Name] = s.External.Namespace + "/" + s.External.Name
+		}
+		f.Inputs = append(f.Inputs, input)
+		changes = append(changes, sdk.SchemaChange{Stream: s.Name, Version: 1, Schema: s.Schema, Key: s.Key})
+	}
+	f.Notes = append(f.Notes, "landing is append-only; the source is acknowledged after the ledger row")
+	return m.datasets(ctx, &f, changes, begin(changes, names), target{
+		template: m.pipeline.Landing.Dataset, placeholder: "stream", mode: "append", path: "/landing/dataset",
+		quarantines: m.pipeline.Landing.OnSchemaChange == "quarantine",
+	})
+}
+
+// flow plans a flow over datasets.
+func (m *maker) flow(ctx context.Context, s *spec.Flow) error {
+	f := Flow{Name: m.name(s.Name), Pinned: s.Write.Mode == "overwrite", Guarantee: string(sdk.ExactlyOnce)}
+	if s.Write.Mode == "upsert" || s.Write.Mode == "history" {
+		m.specFault(f.Name, s.Path+"/write/mode", "use append or overwrite", "write mode %q is not supported yet", s.Write.Mode)
+	}
+	inputs, names, err := m.inputs(ctx, s, &f)
+	if err != nil {
+		return err
+	}
+	lineage := begin(inputs, names)
+	for i := range s.Transforms {
+		inputs, lineage = m.transform(ctx, s, &f, &s.Transforms[i], inputs, lineage)
+	}
+	m.checks(ctx, s, &f, inputs)
+	if s.Sink != nil {
+		m.sink(ctx, s, &f, inputs, lineage)
+		m.plan.Flows = append(m.plan.Flows, f)
+		return nil
+	}
+	return m.datasets(ctx, &f, inputs, lineage, target{
+		template: s.To, placeholder: "name", mode: s.Write.Mode, path: s.Path + "/to", quarantines: s.OnSchemaChange == "quarantine",
+	})
+}
+
+// Sources expands the from patterns of a flow over what exists and what the pipeline makes.
+func (m *maker) sources(s *spec.Flow) []spec.Dataset {
+	var names []spec.Dataset
+	known := slices.Clone(m.existing)
+	for name := range m.tables {
+		known = append(known, name)
+	}
+	slices.SortFunc(known, func(a, b spec.Dataset) int { return slices.Compare([]string{a.String()}, []string{b.String()}) })
+	for _, from := range s.From {
+		pattern, err := spec.ParsePattern(from)
+		if err != nil {
+			continue // core/spec has reported it
+		}
+		for _, name := range known {
+			if pattern.Matches(name) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+func (m *maker) inputs(ctx context.Context, s *spec.Flow, f *Flow) ([]sdk.SchemaChange, map[string]string, error) {
+	var changes []sdk.SchemaChange
+	names := map[string]string{}
+	for i, from := range s.From {
+		pattern, err := spec.ParsePattern(from)
+		if err == nil && !slices.ContainsFunc(m.sources(s), pattern.Matches) {
+			m.specFault(f.Name, fmt.Sprintf("%s/from/%d", s.Path, i), "run the pipeline that writes it first, or name a dataset that exists",
+				"no dataset matches %q", from)
+		}
+	}
+	for _, name := range m.sources(s) {
+		table, planned := m.tables[name]
+		if !planned {
+			var err error
+			if table, _, err = m.prober.Table(ctx, name); err != nil {
+				return nil, nil, err
+			}
+		}
+		input := Input{Name: name.Name, Dataset: name.String(), Columns: columnsOf(table.Schema)}
+		if as := s.As[name.String()]; as != "" {
+			input.Name = as
+		}
+		if other, taken := names[input.Name]; taken {
+			m.specFault(f.Name, s.Path+"/from", "give one of them another name with as",
+				"datasets %q and %q would both be called %q", other, name, input.Name)
+		}
+		if table.Flow != "" && !slices.Contains(f.After, table.Flow) {
+			f.After = append(f.After, table.Flow)
+		}
+		if table.Overwrite && s.Write.Mode != "overwrite" {
+			m.specFault(f.Name, s.Path+"/write/mode", "set write: {mode: overwrite}",
+				"dataset %q is overwritten as a whole, so what is new in it can't be told", name)
+		}
+		names[input.Name] = name.String()
+		f.Inputs = append(f.Inputs, input)
+		changes = append(changes, sdk.SchemaChange{Stream: input.Name, Version: 1, Schema: table.Schema})
+	}
+	return changes, names, nil
+}
+
+// known says whether all schemas are known before reading.
+func known(inputs []sdk.SchemaChange) bool {
+	return !slices.ContainsFunc(inputs, func(c sdk.SchemaChange) bool { return c.Schema == nil })
+}
+
+func (m *maker) transform(
+	ctx context.Context, s *spec.Flow, f *Flow, t *spec.Transform, inputs []sdk.SchemaChange, lineage columns,
+) ([]sdk.SchemaChange, columns) {
+	described := Transform{Name: t.Name, Plugin: t.Plugin}
+	defer func() { f.Transforms = append(f.Transforms, described) }()
+	manifest, err := m.prober.Manifest(ctx, registry.Transform, &t.Use)
+	if err != nil {
+		m.fault(f.Name, t.Path, err, "")
+		return nil, columns{}
+	}
+	described.Version = manifest.Version
+	if len(inputs) == 0 || !known(inputs) {
+		f.Notes = append(f.Notes, "transform "+described.Name+" is planned when the schemas are known")
+		return nil, columns{}
+	}
+	planned, err := m.prober.Transform(ctx, &t.Use, inputs)
+	if err != nil {
+		m.fault(f.Name, t.Path, err, "")
+		return nil, columns{}
+	}
+	described.Cardinality, described.Deterministic = planned.Cardinality, planned.Deterministic
+	described.Collects, described.Description = planned.Collects, planned.Description
+	if planned.Collects && s.Write.Mode != "overwrite" {
+		m.specFault(f.Name, s.Path+"/write/mode", "set write: {mode: overwrite}",
+			"transform %q needs all of its input, so its result replaces what was there", described.Name)
+	}
+	if !planned.Deterministic {
+		m.plan.Warnings = append(m.plan.Warnings, fmt.Sprintf("flow %q: transform %q is not deterministic: a unit that is "+
+			"processed again after a crash may come out differently, though never twice", f.Name, described.Name))
+	}
+	var outputs []sdk.SchemaChange
+	for _, out := range planned.Outputs {
+		outputs = append(outputs, sdk.SchemaChange{Stream: out.Name, Version: 1, Schema: out.Schema, Key: out.Key})
+	}
+	return outputs, lineage.through(planned.Lineage)
+}
+
+func (m *maker) checks(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.SchemaChange) {
+	for i := range s.Checks {
+		check := &s.Checks[i]
+		described := Check{Name: check.Name, Plugin: check.Plugin, OnFail: check.OnFail}
+		manifest, err := m.prober.Manifest(ctx, registry.Check, &check.Use)
+		if err == nil && len(inputs) > 0 && known(inputs) {
+			err = m.prober.Check(ctx, &check.Use, inputs)
+		}
+		if err != nil {
+			m.fault(f.Name, check.Path, err, "")
+		}
+		described.Version = manifest.Version
+		f.Checks = append(f.Checks, described)
+	}
+}
+
+func (m *maker) sink(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.SchemaChange, lineage columns) {
+	if _, err := m.prober.Manifest(ctx, registry.Sink, &s.Sink.Use); err != nil {
+		m.fault(f.Name, s.Sink.Path, err, "")
+		return
+	}
+	if !known(inputs) {
+		inputs = nil
+	}
+	opened, actions, err := m.prober.Sink(ctx, &s.Sink.Use,
+		sdk.OpenRequest{Flow: f.Name, Mode: sdk.WriteMode(s.Write.Mode), Key: s.Write.Key}, inputs)
+	if err != nil {
+		m.fault(f.Name, s.Sink.Path, err, "")
+		return
+	}
+	f.Guarantee = string(opened.Guarantee)
+	names := map[string]string{}
+	for _, in := range inputs {
+		out := Output{Stream: in.Stream, Sink: s.Sink.Plugin, Mode: s.Write.Mode, Columns: columnsOf(in.Schema), External: &opened.External}
+		for _, action := range actions[in.Stream] {
+			out.Changes = append(out.Changes, action.Object+": "+action.Description)
+		}
+		names[in.Stream] = opened.External.Namespace + "/" + opened.External.Name
+		f.Outputs = append(f.Outputs, out)
+	}
+	f.Lineage = lineage.ends(inputs, names)
+}
+
+// target is where a flow's streams go.
+type target struct {
+	template    string
+	placeholder string
+	mode        string
+	path        string
+	quarantines bool
+}
+
+// datasets plans what a flow writes, and makes it known to the flows behind it.
+func (m *maker) datasets(ctx context.Context, f *Flow, streams []sdk.SchemaChange, lineage columns, t target) error {
+	names := map[string]string{}
+	taken := map[spec.Dataset]string{}
+	for _, s := range streams {
+		name, err := spec.Target(t.template, t.placeholder, s.Stream)
+		if err != nil {
+			m.specFault(f.Name, t.path, "", "stream %q: %v", s.Stream, err)
+			continue
+		}
+		if other, double := taken[name]; double {
+			m.specFault(f.Name, t.path, "use {"+t.placeholder+"} in the dataset's name",
+				"streams %q and %q would both be written to dataset %q", other, s.Stream, name)
+			continue
+		}
+		taken[name] = s.Stream
+		names[s.Stream] = name.String()
+		out, table, err := m.output(ctx, f, name, s, t)
+		if err != nil {
+			return err
+		}
+		f.Outputs = append(f.Outputs, out)
+		m.tables[name] = table
+	}
+	f.Lineage = lineage.ends(streams, names)
+	m.plan.Flows = append(m.plan.Flows, *f)
+	return nil
+}
+
+func (m *maker) output(ctx context.Context, f *Flow, name spec.Dataset, s sdk.SchemaChange, t target) (Output, Table, error) {
+	out := Output{Stream: s.Stream, Dataset: name.String(), Mode: t.mode}
+	table := Table{Overwrite: t.mode == "overwrite", Flow: f.Name}
+	have, exists, err := m.prober.Table(ctx, name)
+	if err != nil {
+		return out, table, err
+	}
+	out.New = !exists
+	if s.Schema == nil {
+		table.Schema = have.Schema
+		return out, table, nil
+	}
+	stored, conversions, err := m.prober.Store(s.Schema)
+	if err != nil {
+		m.specFault(f.Name, t.path, "cast or drop these columns in a transform", "dataset %q: %v", name, err)
+		return out, table, nil
+	}
+	out.Conversions, table.Schema = conversions, stored
+	if exists {
+		merged, changes, err := m.prober.Follow(name, have.Schema, stored)
+		switch {
+		case err != nil && t.quarantines:
+			m.plan.Warnings = append(m.plan.Warnings, fmt.Sprintf("flow %q: rows go to quarantine: %v", f.Name, err))
+			merged = have.Schema
+		case err != nil:
+			m.specFault(f.Name, t.path, "change the dataset's name, or set on_schema_change: quarantine", "%v", err)
+			merged = have.Schema
+		}
+		out.Changes, table.Schema = changes, merged
+	}
+	out.Columns = columnsOf(table.Schema)
+	return out, table, nil
+}

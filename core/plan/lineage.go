@@ -1,0 +1,64 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// origin is where a column comes from, seen over all transforms so far.
+type origin struct {
+	from []string
+	kind sdk.LineageKind
+}
+
+// columns maps stream and column to their origin.
+type columns map[sdk.ColumnRef]origin
+
+// strength orders kinds: what a column is made from by several steps is named by the strongest.
+var strength = []sdk.LineageKind{sdk.Identity, sdk.Derived, sdk.Aggregated, sdk.Masked}
+
+func stronger(a, b sdk.LineageKind) sdk.LineageKind {
+	if slices.Index(strength, a) >= slices.Index(strength, b) {
+		return a
+	}
+	return b
+}
+
+// through composes what a transform declares with what is known of its inputs.
+func (c columns) through(declared []sdk.ColumnLineage) columns {
+	out := columns{}
+	for _, l := range declared {
+		o := origin{kind: l.Kind}
+		for _, ref := range l.Inputs {
+			before, known := c[ref]
+			if !known {
+				continue
+			}
+			o.kind = stronger(o.kind, before.kind)
+			o.from = append(o.from, before.from...)
+		}
+		slices.Sort(o.from)
+		o.from = slices.Compact(o.from)
+		out[sdk.ColumnRef{Input: l.Output, Column: l.Column}] = o
+	}
+	return out
+}
+
+// ends lists the lineage of the streams that leave a flow, in the order of their columns.
+func (c columns) ends(streams []sdk.SchemaChange, names map[string]string) []Lineage {
+	var lineage []Lineage
+	for _, s := range streams {
+		if s.Schema == nil {
+			continue
+		}
+		for _, field := range s.Schema.Fields() {
+			o, known := c[sdk.ColumnRef{Input: s.Stream, Column: field.Name}]
+			if !known {
+				continue
+			}
+			lineage = append(lineage, Lineage{Output: names[s.Stream], Column: field.Name, From: o.from, Kind: o.kind})
+		}
+	}
+	return lineage
+}

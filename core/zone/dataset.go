@@ -1,0 +1,96 @@
+package zone
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+)
+
+// Dataset is one table. Schema, UUID and Location are those of the moment it was
+// opened or last evolved through it; every operation that depends on the table's
+// state loads it afresh. It is safe for concurrent use.
+type Dataset struct {
+	zones    *Zones
+	name     Name
+	full     *arrow.Schema
+	user     *arrow.Schema
+	uuid     string
+	location string
+	head     Snapshot
+}
+
+func newDataset(z *Zones, n Name, tbl *table.Table) (*Dataset, error) {
+	full, err := plainSchema(tbl.Schema())
+	if err != nil {
+		return nil, fmt.Errorf("dataset %q: %w", n, err)
+	}
+	head, err := snapshotOf(tbl.CurrentSnapshot())
+	if err != nil {
+		return nil, fmt.Errorf("dataset %q: %w", n, err)
+	}
+	return &Dataset{
+		zones: z, name: n, full: full, user: userSchema(full),
+		uuid: tbl.Metadata().TableUUID().String(), location: tbl.Location(), head: head,
+	}, nil
+}
+
+// plainSchema is the Arrow form of a table's schema without field ids.
+func plainSchema(s *iceberg.Schema) (*arrow.Schema, error) {
+	return table.SchemaToArrowSchema(s, nil, false, false)
+}
+
+// Name is the dataset's name.
+func (d *Dataset) Name() Name { return d.name }
+
+// Schema holds the user columns.
+func (d *Dataset) Schema() *arrow.Schema { return d.user }
+
+// FullSchema holds the user columns and, at the end, the system columns.
+func (d *Dataset) FullSchema() *arrow.Schema { return d.full }
+
+// UUID identifies the table; it changes when a dataset is dropped and made again.
+func (d *Dataset) UUID() string { return d.uuid }
+
+// Location is the folder of the table, as s3://bucket/key.
+func (d *Dataset) Location() string { return d.location }
+
+// Head is the newest snapshot when the dataset was opened.
+func (d *Dataset) Head() Snapshot { return d.head }
+
+// Reload opens the dataset again.
+func (d *Dataset) Reload(ctx context.Context) (*Dataset, error) { return d.zones.Dataset(ctx, d.name) }
+
+// Mark is how far a flow had come when the dataset was opened.
+func (d *Dataset) Mark(flow string) (Mark, bool) {
+	m, ok := d.head.marks[flow]
+	return m, ok
+}
+
+func (d *Dataset) load(ctx context.Context) (*table.Table, error) { return d.zones.load(ctx, d.name) }
+
+// tip is the snapshot that a commit on the branch follows: the branch's own, or
+// main's when the branch doesn't exist yet.
+func tip(tbl *table.Table, branch string) *table.Snapshot {
+	if branch != table.MainBranch {
+		if s := tbl.SnapshotByName(branch); s != nil {
+			return s
+		}
+	}
+	return tbl.CurrentSnapshot()
+}
+
+// ancestors walks from a snapshot to the oldest that is kept.
+func ancestors(tbl *table.Table, from *table.Snapshot) []*table.Snapshot {
+	var out []*table.Snapshot
+	for s := from; s != nil; {
+		out = append(out, s)
+		if s.ParentSnapshotID == nil {
+			break
+		}
+		s = tbl.SnapshotByID(*s.ParentSnapshotID)
+	}
+	return out
+}

@@ -1,0 +1,33 @@
+package zone
+
+import (
+	"context"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/catalog"
+	"github.com/apache/iceberg-go/table"
+)
+
+// LoadTable gives tests the Iceberg table, to act as upkeep or a foreign writer.
+func LoadTable(ctx context.Context, d *Dataset) (*table.Table, error) { return d.load(ctx) }
+
+// PlainTable makes a table as a user of iceberg-go would: the library's defaults,
+// with zstd, and no system columns.
+func PlainTable(tb testing.TB, z *Zones, beside *Dataset, schema *arrow.Schema) *table.Table {
+	tb.Helper()
+	sc, err := table.ArrowSchemaToIcebergWithFreshIDs(schema, false)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	n := beside.Name()
+	n.Dataset += "_plain"
+	tbl, err := z.catalog.CreateTable(tb.Context(), n.identifier(), sc,
+		catalog.WithLocation(z.location(n)),
+		catalog.WithProperties(iceberg.Properties{"write.parquet.compression-codec": "zstd"}))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return tbl
+}

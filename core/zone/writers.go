@@ -1,0 +1,144 @@
+package zone
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+)
+
+// writers share one queue of batches and write a file each. They start when there
+// is work: a small unit has one, or none.
+type writers struct {
+	ctx    context.Context
+	stop   context.CancelCauseFunc
+	tbl    *table.Table
+	schema *arrow.Schema
+	queue  chan arrow.RecordBatch
+	group  sync.WaitGroup
+	active int
+	rows   int64
+
+	finished bool
+
+	mutex sync.Mutex
+	files []iceberg.DataFile
+	err   error
+}
+
+func newWriters(ctx context.Context, tbl *table.Table, schema *arrow.Schema) *writers {
+	w := &writers{tbl: tbl, schema: schema, queue: make(chan arrow.RecordBatch, queuedBatches)}
+	w.ctx, w.stop = context.WithCancelCause(ctx)
+	return w
+}
+
+// write hands a batch over, with its reference.
+func (w *writers) write(ctx context.Context, batch arrow.RecordBatch) error {
+	w.rows += batch.NumRows()
+	if w.active == 0 {
+		w.start()
+	}
+	select {
+	case w.queue <- batch:
+		return nil
+	default:
+	}
+	if w.active < stageWriters && w.rows > secondAt {
+		w.start()
+	}
+	select {
+	case w.queue <- batch:
+		return nil
+	case <-ctx.Done():
+		batch.Release()
+		return ctx.Err()
+	case <-w.ctx.Done():
+		batch.Release()
+		return context.Cause(w.ctx)
+	}
+}
+
+func (w *writers) start() {
+	w.active++
+	w.group.Go(func() {
+		files, err := w.run()
+		w.mutex.Lock()
+		defer w.mutex.Unlock()
+		w.files = append(w.files, files...)
+		if err != nil && w.err == nil {
+			w.err = err
+			w.stop(err)
+		}
+	})
+}
+
+func (w *writers) run() ([]iceberg.DataFile, error) {
+	var files []iceberg.DataFile
+	written := table.WriteRecords(w.ctx, w.tbl, w.schema, w.batches,
+		table.WithRecordBatchBufferSize(queuedBatches), table.WithWriteUUID(fileID(w.tbl.Schema().ID)))
+	for f, err := range written {
+		if err != nil {
+			return files, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// batches feeds one writer until the queue is closed.
+func (w *writers) batches(yield func(arrow.RecordBatch, error) bool) {
+	for {
+		select {
+		case b, ok := <-w.queue:
+			if !ok || !yield(b, nil) {
+				return
+			}
+		case <-w.ctx.Done():
+			yield(nil, context.Cause(w.ctx))
+			return
+		}
+	}
+}
+
+// finish waits for the writers and returns their files; a second call returns none.
+func (w *writers) finish() ([]iceberg.DataFile, error) {
+	if w.finished {
+		return nil, w.err
+	}
+	w.finished = true
+	close(w.queue)
+	w.group.Wait()
+	for b := range w.queue {
+		b.Release() // a writer failed before it came to them
+	}
+	w.stop(nil)
+	return w.files, w.err
+}
+
+// Iceberg doesn't record the schema that a data file was written with. Qanat keeps
+// it in the random id of the file's name, a UUID of version 8 (RFC 9562, 5.8).
+const fileIDTag = 0x9a4a
+
+func fileID(schema int) uuid.UUID {
+	id := uuid.New()
+	binary.BigEndian.PutUint16(id[0:], fileIDTag)
+	binary.BigEndian.PutUint32(id[2:], uint32(schema)) //nolint:gosec // schema ids count from 0
+	id[6] = 0x80 | id[6]&0x0f
+	return id
+}
+
+// schemaOf reads the schema id from a file's name.
+func schemaOf(name string) (int, bool) {
+	const length = 36
+	for i := 0; i+length <= len(name); i++ {
+		id, err := uuid.Parse(name[i : i+length])
+		if err == nil && id.Version() == 8 && binary.BigEndian.Uint16(id[0:]) == fileIDTag {
+			return int(binary.BigEndian.Uint32(id[2:])), true
+		}
+	}
+	return 0, false
+}

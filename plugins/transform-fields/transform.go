@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// Transform runs the steps on every input by itself; an output has its input's name.
+type Transform struct {
+	env         sdk.Env
+	steps       []step
+	description string
+}
+
+var _ sdk.Transform = (*Transform)(nil)
+
+// New compiles the steps.
+func New(_ context.Context, c Config, env sdk.Env) (*Transform, error) {
+	t := &Transform{env: env}
+	var actions []string
+	for i, s := range c.Steps {
+		compiled, err := s.compile("/steps/" + strconv.Itoa(i))
+		if err != nil {
+			return nil, err
+		}
+		t.steps = append(t.steps, compiled)
+		actions = append(actions, s.actions()...)
+	}
+	t.description = strings.Join(actions, ", ")
+	return t, nil
+}
+
+// Plan implements sdk.Transform: it runs the steps on batches without rows.
+func (t *Transform) Plan(_ context.Context, in []sdk.SchemaChange) (sdk.Plan, error) {
+	plan := sdk.Plan{Cardinality: sdk.OneToOne, Deterministic: true, Description: t.description}
+	for _, input := range in {
+		planned, lineage, err := t.planInput(input)
+		if err != nil {
+			return sdk.Plan{}, err
+		}
+		plan.Outputs = append(plan.Outputs, planned)
+		plan.Lineage = append(plan.Lineage, lineage...)
+	}
+	return plan, nil
+}
+
+func (t *Transform) planInput(in sdk.SchemaChange) (sdk.PlannedOutput, []sdk.ColumnLineage, error) {
+	columns := make([]arrow.Array, in.Schema.NumFields())
+	for i, field := range in.Schema.Fields() {
+		columns[i] = array.MakeArrayOfNull(t.env.Alloc, field.Type, 0)
+		defer columns[i].Release()
+	}
+	record := array.NewRecordBatch(in.Schema, columns, 0)
+	defer record.Release()
+	result, err := t.run(in.Stream, record)
+	if err != nil {
+		return sdk.PlannedOutput{}, nil, err
+	}
+	defer result.release()
+	return sdk.PlannedOutput{Name: in.Stream, Schema: result.schema(), Key: result.key(in.Key)}, result.lineage(), nil
+}
+
+// run applies the steps. The batch stays the caller's, who releases the table.
+func (t *Transform) run(input string, record arrow.RecordBatch) (*table, error) {
+	result := newTable(input, record, t.env.Alloc)
+	for _, s := range t.steps {
+		if err := s.apply(result); err != nil {
+			result.release()
+			return nil, err
+		}
+	}
+	return result, nil
+}
+
+// Apply implements sdk.Transform.
+func (t *Transform) Apply(ctx context.Context, in sdk.Batch, out sdk.Output) error {
+	defer in.Record.Release()
+	result, err := t.run(in.Stream, in.Record)
+	if err != nil {
+		return err
+	}
+	defer result.release()
+	var rejections []sdk.Rejection
+	for _, row := range slices.Sorted(maps.Keys(result.rejected)) {
+		rejection := result.rejected[row]
+		rejection.Stream, rejection.Origin = in.Stream, in.Origin
+		rejections = append(rejections, rejection)
+	}
+	if len(rejections) > 0 {
+		if err := out.Reject(ctx, rejections...); err != nil {
+			return err
+		}
+	}
+	record, err := result.record()
+	if err != nil || record == nil {
+		return err
+	}
+	return out.Batch(ctx, sdk.Batch{Stream: in.Stream, Version: in.Version, Origin: in.Origin, Record: record})
+}
+
+// Close implements sdk.Transform.
+func (*Transform) Close(context.Context) error { return nil }

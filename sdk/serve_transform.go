@@ -1,0 +1,150 @@
+package sdk
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+
+	"github.com/qanat-data/qanat/sdk/wire"
+	"github.com/qanat-data/qanat/specs/proto/pluginv1"
+)
+
+// Transform implements pluginv1.PluginServer.
+func (s *server) Transform(stream grpc.BidiStreamingServer[pluginv1.Frame, pluginv1.Frame]) error {
+	session := newSession(s, stream)
+	defer session.close()
+	ctx := stream.Context()
+	request, err := session.begin()
+	if err != nil {
+		return err
+	}
+	transform, err := open[Transform](ctx, s, pluginv1.Kind_KIND_TRANSFORM, request.GetConfig(), request.GetScratch())
+	if err != nil {
+		return session.answer(err)
+	}
+	defer s.close(ctx, transform)
+	if err := session.done(); err != nil {
+		return err
+	}
+	calls := &transformCalls{session: session, transform: transform, versions: map[string]int{}}
+	return session.serve(func(frame *wire.Frame) error { return calls.handle(ctx, frame) })
+}
+
+type transformCalls struct {
+	session   *session
+	transform Transform
+	planned   []PlannedOutput
+	versions  map[string]int // of the outputs whose schema has been sent since the last plan
+	plans     int
+}
+
+func (t *transformCalls) handle(ctx context.Context, frame *wire.Frame) error {
+	switch kind := frame.Head.GetKind().(type) {
+	case *pluginv1.Head_Plan:
+		if err := t.plan(ctx, kind.Plan); err != nil {
+			return err
+		}
+	case *pluginv1.Head_Schema:
+		return t.session.receiveSchema(kind.Schema, frame.Body)
+	case *pluginv1.Head_Batch:
+		batch, err := t.session.receiveBatch(kind.Batch, frame.Body)
+		if err != nil {
+			return err
+		}
+		if err := t.transform.Apply(ctx, batch, &output{transformCalls: t, origin: batch.Origin}); err != nil {
+			return err
+		}
+	case *pluginv1.Head_Finish:
+		collector, ok := t.transform.(Collector)
+		if !ok {
+			return Fatal(fmt.Errorf("%T does not collect", t.transform))
+		}
+		if err := collector.Finish(ctx, &output{transformCalls: t}); err != nil {
+			return err
+		}
+	default:
+		return Fatal(fmt.Errorf("unexpected frame %T while transforming", kind))
+	}
+	return t.session.done()
+}
+
+func (t *transformCalls) plan(ctx context.Context, call *pluginv1.PlanCall) error {
+	var inputs []SchemaChange
+	for _, in := range call.GetInputs() {
+		change, err := schemaChange(in.GetName(), 1, in.GetSchema(), in.GetKey())
+		if err != nil {
+			return err
+		}
+		inputs = append(inputs, change)
+	}
+	plan, err := t.transform.Plan(ctx, inputs)
+	if err != nil {
+		return err
+	}
+	frame, err := planFrame(plan)
+	if err != nil {
+		return err
+	}
+	t.planned, t.plans = plan.Outputs, t.plans+1
+	clear(t.versions)
+	return t.session.send(&pluginv1.Head{Kind: &pluginv1.Head_TransformPlan{TransformPlan: frame}})
+}
+
+func planFrame(plan Plan) (*pluginv1.TransformPlan, error) {
+	frame := &pluginv1.TransformPlan{
+		Cardinality: string(plan.Cardinality), Deterministic: plan.Deterministic, Collects: plan.Collects, Description: plan.Description,
+	}
+	for _, out := range plan.Outputs {
+		message, err := wire.EncodeSchema(out.Schema)
+		if err != nil {
+			return nil, err
+		}
+		frame.Outputs = append(frame.Outputs, &pluginv1.Input{Name: out.Name, Schema: message, Key: out.Key})
+	}
+	for _, l := range plan.Lineage {
+		column := &pluginv1.ColumnLineage{Output: l.Output, Column: l.Column, Kind: string(l.Kind)}
+		for _, ref := range l.Inputs {
+			column.Inputs = append(column.Inputs, &pluginv1.ColumnRef{Input: ref.Input, Column: ref.Column})
+		}
+		frame.Lineage = append(frame.Lineage, column)
+	}
+	return frame, nil
+}
+
+// output implements Output for one call.
+type output struct {
+	*transformCalls
+	origin string
+}
+
+func (o *output) Batch(_ context.Context, b Batch) error {
+	if err := o.announce(b); err != nil {
+		b.Record.Release()
+		return err
+	}
+	b.Version, b.Origin = o.versions[b.Stream], o.origin
+	return o.session.sendBatch(b)
+}
+
+// announce sends the schema of an output before its first batch, and holds the transform to its plan.
+func (o *output) announce(b Batch) error {
+	if _, sent := o.versions[b.Stream]; sent {
+		return nil
+	}
+	for _, planned := range o.planned {
+		if planned.Name != b.Stream {
+			continue
+		}
+		if !planned.Schema.Equal(b.Record.Schema()) {
+			return Fatal(fmt.Errorf("output %q: a batch of schema %v, planned was %v", b.Stream, b.Record.Schema(), planned.Schema))
+		}
+		o.versions[b.Stream] = o.plans
+		return o.session.sendSchema(SchemaChange{Stream: b.Stream, Version: o.plans, Schema: planned.Schema, Key: planned.Key})
+	}
+	return Fatal(fmt.Errorf("a batch of output %q, which was not planned", b.Stream))
+}
+
+func (o *output) Reject(_ context.Context, r ...Rejection) error {
+	return o.session.sendRejections(r)
+}

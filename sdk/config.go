@@ -1,13 +1,10 @@
 package sdk
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"reflect"
+	"math"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +54,7 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 // Size is a number of bytes, written as a number or as text such as 64KiB, 256MiB or 1GB.
 type Size int64
 
-var sizePattern = regexp.MustCompile(`^([0-9]+)\s*([KMGT]i?)?B?$`)
+var sizePattern = regexp.MustCompile(`^([0-9]+)\s*([kKMGT]i?)?B?$`)
 
 // JSONSchema describes both forms.
 func (Size) JSONSchema() *jsonschema.Schema {
@@ -82,102 +79,12 @@ func (s *Size) UnmarshalJSON(b []byte) error {
 	if strings.HasSuffix(m[2], "i") {
 		base = 1024
 	}
-	for range strings.Index(" KMGT", strings.TrimSuffix(m[2]+" ", "i ")[:1]) {
+	for range strings.Index(" KMGT", strings.ToUpper(m[2] + " ")[:1]) {
+		if value > math.MaxInt64/base {
+			return fmt.Errorf("size %q: too large", text)
+		}
 		value *= base
 	}
 	*s = Size(value)
 	return nil
-}
-
-// configSchema reflects the settings type into a JSON Schema.
-func configSchema(t reflect.Type) (*jsonschema.Schema, error) {
-	if t.Kind() != reflect.Struct {
-		return nil, fmt.Errorf("settings must be a struct, not %s", t)
-	}
-	reflector := jsonschema.Reflector{
-		Anonymous: true, DoNotReference: true, ExpandedStruct: true, RequiredFromJSONSchemaTags: true,
-	}
-	schema := reflector.ReflectFromType(t)
-	schema.ID = ""
-	return schema, nil
-}
-
-// decodeConfig fills settings from JSON: defaults of the schema first, unknown keys refused.
-func decodeConfig(raw []byte, schema *jsonschema.Schema, into any) error {
-	var value any = map[string]any{}
-	if len(bytes.TrimSpace(raw)) > 0 {
-		decoder := json.NewDecoder(bytes.NewReader(raw))
-		decoder.UseNumber()
-		if err := decoder.Decode(&value); err != nil {
-			return ConfigError("", "the settings are not JSON: %v", err)
-		}
-	}
-	object, ok := value.(map[string]any)
-	if !ok {
-		return ConfigError("", "the settings must be a mapping, not %s", raw)
-	}
-	if err := applyDefaults(object, schema, ""); err != nil {
-		return err
-	}
-	complete, err := json.Marshal(object)
-	if err != nil {
-		return err
-	}
-	decoder := json.NewDecoder(bytes.NewReader(complete))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return ConfigError("", "%v", err)
-	}
-	return nil
-}
-
-// applyDefaults sets missing fields and reports unknown and missing ones by their path.
-func applyDefaults(object map[string]any, schema *jsonschema.Schema, path string) error {
-	if schema.Properties == nil {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(object)) {
-		if _, known := schema.Properties.Get(name); !known {
-			return ConfigError(path+"/"+name, "unknown setting, allowed are %s", strings.Join(propertyNames(schema), ", "))
-		}
-	}
-	for pair := schema.Properties.Oldest(); pair != nil; pair = pair.Next() {
-		field, there := object[pair.Key]
-		switch {
-		case !there && pair.Value.Default != nil:
-			object[pair.Key] = pair.Value.Default
-		case !there && slices.Contains(schema.Required, pair.Key):
-			return ConfigError(path+"/"+pair.Key, "is required")
-		}
-		if err := nestedDefaults(field, pair.Value, path+"/"+pair.Key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func nestedDefaults(field any, schema *jsonschema.Schema, path string) error {
-	switch field := field.(type) {
-	case map[string]any:
-		return applyDefaults(field, schema, path)
-	case []any:
-		for i, item := range field {
-			object, ok := item.(map[string]any)
-			if !ok || schema.Items == nil {
-				continue
-			}
-			if err := applyDefaults(object, schema.Items, path+"/"+strconv.Itoa(i)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func propertyNames(schema *jsonschema.Schema) []string {
-	var names []string
-	for pair := schema.Properties.Oldest(); pair != nil; pair = pair.Next() {
-		names = append(names, pair.Key)
-	}
-	return names
 }

@@ -81,7 +81,7 @@ func component[C, T any](kind pluginv1.Kind, open func(context.Context, C, Env) 
 		if err := decodeConfig(raw, schema, &config); err != nil {
 			return config, err
 		}
-		if v, ok := any(config).(Validator); ok {
+		if v, ok := any(&config).(Validator); ok { // a pointer has the methods of its value, too
 			return config, v.Validate()
 		}
 		return config, nil

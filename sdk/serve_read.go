@@ -34,7 +34,13 @@ func (s *server) Read(stream grpc.BidiStreamingServer[pluginv1.Frame, pluginv1.F
 	stop := make(chan struct{})
 	acks := newAckLoop(ctx, source, session)
 	listener := make(chan error, 1)
-	go func() { listener <- listen(session, stop, acks) }()
+	go func() {
+		err := listen(session, stop, acks)
+		if err != nil {
+			cancel() // the host is gone or does not keep to the protocol: reading on is in vain
+		}
+		listener <- err
+	}()
 	err = acks.first(request.GetRead().GetAcked())
 	if err == nil {
 		err = source.Read(ctx, ReadRequest{

@@ -34,15 +34,20 @@ func (s *server) Validate(_ context.Context, req *pluginv1.ValidateRequest) (*pl
 	return response, nil
 }
 
-// split takes errors.Join apart.
+// split takes errors.Join apart, also nested ones.
 func split(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only an error that is itself a join is taken apart
-		return joined.Unwrap()
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
 	}
-	return []error{err}
+	var faults []error
+	for _, fault := range joined.Unwrap() {
+		faults = append(faults, split(fault)...)
+	}
+	return faults
 }
 
 // Test implements pluginv1.PluginServer.

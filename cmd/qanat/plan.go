@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,7 +81,7 @@ func inputText(in plan.Input) string {
 	case in.Dataset != "":
 		text = in.Dataset
 	case in.External != nil:
-		text += "  " + in.External.Namespace + " " + in.External.Name
+		text += "  of " + in.External.Namespace + ":" + in.External.Name
 	}
 	if in.EstimatedRows > 0 {
 		text += "  about " + plural(in.EstimatedRows, "row")
@@ -112,11 +113,7 @@ func transformText(t plan.Transform) string {
 }
 
 func printOutput(out io.Writer, o plan.Output, lineage []plan.Lineage, columns bool) {
-	name := o.Dataset
-	if name == "" && o.External != nil {
-		name = o.External.Namespace + "/" + o.External.Name
-	}
-	text := "  write    " + name + "  (" + o.Mode
+	text := "  write    " + o.Target + "  (" + o.Mode
 	if o.New {
 		text += ", new"
 	}
@@ -124,7 +121,7 @@ func printOutput(out io.Writer, o plan.Output, lineage []plan.Lineage, columns b
 	if columns {
 		from := map[string]plan.Lineage{}
 		for _, l := range lineage {
-			if l.Output == name {
+			if l.Output == o.Target {
 				from[l.Column] = l
 			}
 		}
@@ -143,15 +140,21 @@ func printOutput(out io.Writer, o plan.Output, lineage []plan.Lineage, columns b
 }
 
 func lineageText(l plan.Lineage) string {
-	const shown = 4
-	if len(l.From) == 0 {
+	const shown = 3
+	switch {
+	case l.Kind == "":
 		return ""
+	case len(l.From) == 0:
+		return "(constant)"
+	case len(l.From) <= shown:
+		return "← " + strings.Join(l.From, ", ") + " (" + string(l.Kind) + ")"
 	}
-	from := l.From
-	more := ""
-	if len(from) > shown {
-		more = fmt.Sprintf(" and %d more", len(from)-shown)
-		from = from[:shown]
+	var datasets []string
+	for _, from := range l.From {
+		dataset := from[:strings.LastIndex(from, ".")]
+		if !slices.Contains(datasets, dataset) {
+			datasets = append(datasets, dataset)
+		}
 	}
-	return "← " + strings.Join(from, ", ") + more + " (" + string(l.Kind) + ")"
+	return fmt.Sprintf("← %d columns of %s (%s)", len(l.From), strings.Join(datasets, ", "), l.Kind)
 }

@@ -18,7 +18,7 @@ type Report struct {
 	Datasets []DatasetReport `json:"datasets"`
 }
 
-// FlowReport is where a flow stands by the ledger. Counts are of its last unit.
+// FlowReport is where a flow stands by the ledger. Rows, Rejected and Filtered are of its last unit, Totals of all its units.
 type FlowReport struct {
 	Flow      string         `json:"flow"`
 	State     string         `json:"state"` // idle, running or held
@@ -31,7 +31,7 @@ type FlowReport struct {
 	Runner    string         `json:"runner,omitempty"`
 	Note      string         `json:"note,omitempty"`
 	Last      *ledger.Unit   `json:"last,omitempty"`
-	Stages    []ledger.Stage `json:"-"`
+	Totals    []ledger.Stage `json:"totals"`
 }
 
 // DatasetReport is a dataset as readers see it.
@@ -75,6 +75,10 @@ func (p *Project) Status(ctx context.Context, prefix string) (Report, error) {
 
 func (p *Project) flowReport(ctx context.Context, name string) (FlowReport, error) {
 	f := FlowReport{Flow: name, State: "idle"}
+	var err error
+	if f.Totals, err = p.ledger.Totals(ctx, name); err != nil {
+		return f, err
+	}
 	owner, found, err := p.ledger.Owner(ctx, name)
 	if err != nil {
 		return f, err

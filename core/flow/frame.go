@@ -36,6 +36,8 @@ type closeFrame struct {
 	// Rows are the rows of each stream; streams without rows are not in it.
 	Rows     map[string]int64 `json:"rows"`
 	Rejected int64            `json:"rejected"`
+	// Fingerprint names the definition of the flow that made the unit.
+	Fingerprint string `json:"fingerprint,omitempty"`
 	closing
 }
 

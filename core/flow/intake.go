@@ -104,7 +104,7 @@ func (n *intake) event(ctx context.Context, e event, out chan<- item) error {
 			return n.close(ctx, out)
 		}
 	case e.progress != nil:
-		n.progress.Update(n.flow, func(s *Status) { s.Source = *e.progress })
+		n.progress.Note(n.flow, func(s *Status) { s.Source = *e.progress })
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func (n *intake) took(rows, rejects, size int64) {
 	n.counts.Rejected += rejects
 	n.bytes += size
 	n.uncovered = true
-	n.progress.Update(n.flow, func(s *Status) { s.Reading += rows + rejects })
+	n.progress.Note(n.flow, func(s *Status) { s.Reading += rows + rejects })
 }
 
 func (n *intake) close(ctx context.Context, out chan<- item) error {

@@ -3,6 +3,7 @@ package flow_test
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/qanat-data/qanat/core/instance"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
+	"github.com/qanat-data/qanat/core/zone/objects"
 	"github.com/qanat-data/qanat/registry"
 )
 
@@ -86,7 +88,11 @@ const generatedRows, rejectEvery = 60_000, 1000
 
 func open(ctx context.Context, dir string, alloc memory.Allocator) (*parts, error) {
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr})
-	running, err := instance.Open(ctx, instance.Settings{Dir: filepath.Join(dir, ".qanat"), Logger: log})
+	running, err := instance.Open(ctx, instance.Settings{
+		Dir: filepath.Join(dir, ".qanat"), Logger: log,
+		// Buckets are known by name within a process, and here one process opens many folders.
+		Objects: objects.Settings{BucketPrefix: fmt.Sprintf("t%x-", crc32.ChecksumIEEE([]byte(dir)))},
+	})
 	if err != nil {
 		return nil, err
 	}

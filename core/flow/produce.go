@@ -103,7 +103,7 @@ func (p *producer) startChecks(ctx context.Context) error {
 // run produces units from seq next on until the end of input.
 func (p *producer) run(ctx context.Context, log *broker.Publisher, next int64, at sdk.Position) error {
 	group, ctx := errgroup.WithContext(ctx)
-	publish := newPublisher(log, next)
+	publish := newPublisher(log, next, p.settings.Fingerprint)
 	first := make(chan item, stageDepth)
 	group.Go(func() error {
 		defer close(first)

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -68,6 +67,15 @@ func NewProgress(flows ...string) *Progress {
 
 // Update changes a flow's status and wakes whoever waits.
 func (p *Progress) Update(flow string, change func(*Status)) {
+	p.Note(flow, change)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// Note changes a flow's status in what nobody waits for.
+func (p *Progress) Note(flow string, change func(*Status)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.flows[flow]
@@ -76,8 +84,6 @@ func (p *Progress) Update(flow string, change func(*Status)) {
 		p.flows[flow] = s
 	}
 	change(s)
-	close(p.changed)
-	p.changed = make(chan struct{})
 }
 
 // Of returns a copy of a flow's status.
@@ -113,14 +119,4 @@ func (p *Progress) ended(flows []string) (all bool, failed string) {
 		}
 	}
 	return all, failed
-}
-
-// wait blocks until something changes or ctx ends.
-func wait(ctx context.Context, changed <-chan struct{}) error {
-	select {
-	case <-changed:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

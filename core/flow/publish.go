@@ -18,6 +18,7 @@ import (
 type publisher struct {
 	log      *broker.Publisher
 	next     int64 // seq of the open unit
+	finger   string
 	schemas  map[string]sdk.SchemaChange
 	encoders map[string]*wire.Encoder // of the streams that the open unit has begun
 	pending  map[string]bool          // streams whose newest schema no unit has carried yet
@@ -29,8 +30,8 @@ type publisher struct {
 
 const logStage = "log"
 
-func newPublisher(log *broker.Publisher, next int64) *publisher {
-	p := &publisher{log: log, next: next, schemas: map[string]sdk.SchemaChange{}, encoders: map[string]*wire.Encoder{},
+func newPublisher(log *broker.Publisher, next int64, fingerprint string) *publisher {
+	p := &publisher{log: log, next: next, finger: fingerprint, schemas: map[string]sdk.SchemaChange{}, encoders: map[string]*wire.Encoder{},
 		pending: map[string]bool{}}
 	p.reset()
 	return p
@@ -155,7 +156,7 @@ func (p *publisher) close(ctx context.Context, c *closing) error {
 	if err := accounts(c.Stages); err != nil {
 		return sdk.Fatal(fmt.Errorf("unit %d: %w", p.next, err))
 	}
-	frame, err := controlFrame(frameClose, closeFrame{Seq: p.next, First: p.first, Rows: p.rows, Rejected: p.rejected, closing: *c})
+	frame, err := controlFrame(frameClose, closeFrame{Seq: p.next, First: p.first, Rows: p.rows, Rejected: p.rejected, Fingerprint: p.finger, closing: *c})
 	if err != nil {
 		return err
 	}

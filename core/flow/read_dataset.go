@@ -55,7 +55,7 @@ func (d *datasetReader) stop()                  { close(d.stopped) }
 func (d *datasetReader) close() error           { return nil }
 
 func (d *datasetReader) read(ctx context.Context, emit func(event) error) error {
-	for {
+	for !d.stopping() {
 		changed := d.runtime.Progress.changes() // taken first, so that no commit is missed between looking and waiting
 		ended, failed := d.runtime.Progress.ended(d.settings.Upstream)
 		if d.settings.Pinned {
@@ -71,14 +71,19 @@ func (d *datasetReader) read(ctx context.Context, emit func(event) error) error 
 				continue
 			}
 		}
-		select {
-		case <-d.stopped:
-			return nil
-		default:
-		}
 		if err := d.wait(ctx, changed); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (d *datasetReader) stopping() bool {
+	select {
+	case <-d.stopped:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -86,8 +91,10 @@ func (d *datasetReader) wait(ctx context.Context, changed <-chan struct{}) error
 	select {
 	case <-d.stopped:
 		return nil
-	default:
-		return wait(ctx, changed)
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -64,7 +64,9 @@ func (s *session) prepare(ctx context.Context) error {
 	if len(s.at.chain) > 0 {
 		first = &s.at.chain[0].closeFrame
 	}
-	if err := s.settle(ctx, first, whole); err != nil {
+	// A unit of another definition is not committed any more, unless it is there already: it is made again by today's.
+	usable := whole && (first == nil || first.Fingerprint == s.settings.Fingerprint)
+	if err := s.settle(ctx, first, usable); err != nil {
 		return err
 	}
 	crashpoint("after-prepare")
@@ -79,9 +81,9 @@ func (s *session) newTarget(ctx context.Context) (target, error) {
 }
 
 // settle fences the target and quarantine, and finishes or forgets the first unit of the chain.
-func (s *session) settle(ctx context.Context, first *closeFrame, whole bool) error {
+func (s *session) settle(ctx context.Context, first *closeFrame, usable bool) error {
 	keep := first
-	if !whole {
+	if !usable {
 		there, err := s.heldByAll(ctx, first)
 		if err != nil {
 			return err
@@ -89,7 +91,7 @@ func (s *session) settle(ctx context.Context, first *closeFrame, whole bool) err
 		if there { // only the ledger row is missing, and for that the close frame is enough
 			return s.enterFirst(ctx)
 		}
-		// The log lost frames of this unit, and with it what was built on it: all of it is read again.
+		// This unit can't be committed any more, nor what was built on it: all of it is read again.
 		s.at.chain, keep = nil, nil
 		if err := s.log.Purge(ctx, s.at.live); err != nil {
 			return err

@@ -82,7 +82,7 @@ func (s *shaper) schema(ctx context.Context, c sdk.SchemaChange) (sdk.SchemaChan
 	}
 	known.conversion, known.refused = conversion, ""
 	c.Schema = conversion.Schema()
-	if known.expected == nil || s.settings.Mode == zone.Overwrite {
+	if known.expected == nil {
 		known.expected = c.Schema
 		return c, nil
 	}

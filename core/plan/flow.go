@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -32,7 +33,7 @@ func (m *maker) landing(ctx context.Context) error {
 		names[s.Name] = s.Name
 		if s.External.Name != "" {
 			input.External = &s.External
-			names[s.Name] = s.External.Namespace + "/" + s.External.Name
+			names[s.Name] = externalName(s.External)
 		}
 		f.Inputs = append(f.Inputs, input)
 		changes = append(changes, sdk.SchemaChange{Stream: s.Name, Version: 1, Schema: s.Schema, Key: s.Key})
@@ -139,7 +140,7 @@ func known(inputs []sdk.SchemaChange) bool {
 func (m *maker) transform(
 	ctx context.Context, s *spec.Flow, f *Flow, t *spec.Transform, inputs []sdk.SchemaChange, lineage columns,
 ) ([]sdk.SchemaChange, columns) {
-	described := Transform{Name: t.Name, Plugin: t.Plugin}
+	described := Transform{Name: cmp.Or(t.Name, t.Plugin), Plugin: t.Plugin}
 	defer func() { f.Transforms = append(f.Transforms, described) }()
 	manifest, err := m.prober.Manifest(ctx, registry.Transform, &t.Use)
 	if err != nil {
@@ -176,7 +177,7 @@ func (m *maker) transform(
 func (m *maker) checks(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.SchemaChange) {
 	for i := range s.Checks {
 		check := &s.Checks[i]
-		described := Check{Name: check.Name, Plugin: check.Plugin, OnFail: check.OnFail}
+		described := Check{Name: cmp.Or(check.Name, check.Plugin), Plugin: check.Plugin, OnFail: check.OnFail}
 		manifest, err := m.prober.Manifest(ctx, registry.Check, &check.Use)
 		if err == nil && len(inputs) > 0 && known(inputs) {
 			err = m.prober.Check(ctx, &check.Use, inputs)
@@ -206,11 +207,11 @@ func (m *maker) sink(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.Sc
 	f.Guarantee = string(opened.Guarantee)
 	names := map[string]string{}
 	for _, in := range inputs {
-		out := Output{Stream: in.Stream, Sink: s.Sink.Plugin, Mode: s.Write.Mode, Columns: columnsOf(in.Schema), External: &opened.External}
+		out := Output{Stream: in.Stream, Sink: s.Sink.Plugin, Target: externalName(opened.External), Mode: s.Write.Mode, Columns: columnsOf(in.Schema), External: &opened.External}
 		for _, action := range actions[in.Stream] {
 			out.Changes = append(out.Changes, action.Object+": "+action.Description)
 		}
-		names[in.Stream] = opened.External.Namespace + "/" + opened.External.Name
+		names[in.Stream] = externalName(opened.External)
 		f.Outputs = append(f.Outputs, out)
 	}
 	f.Lineage = lineage.ends(inputs, names)
@@ -255,7 +256,7 @@ func (m *maker) datasets(ctx context.Context, f *Flow, streams []sdk.SchemaChang
 }
 
 func (m *maker) output(ctx context.Context, f *Flow, name spec.Dataset, s sdk.SchemaChange, t target) (Output, Table, error) {
-	out := Output{Stream: s.Stream, Dataset: name.String(), Mode: t.mode}
+	out := Output{Stream: s.Stream, Dataset: name.String(), Target: name.String(), Mode: t.mode}
 	table := Table{Overwrite: t.mode == "overwrite", Flow: f.Name}
 	have, exists, err := m.prober.Table(ctx, name)
 	if err != nil {

@@ -80,6 +80,7 @@ type Output struct {
 	Stream      string               `json:"stream"`
 	Dataset     string               `json:"dataset,omitempty"`
 	Sink        string               `json:"sink,omitempty"`
+	Target      string               `json:"target"` // the dataset's name, or the external one in one text
 	External    *sdk.ExternalDataset `json:"external,omitempty"`
 	Mode        string               `json:"mode"`
 	New         bool                 `json:"new,omitempty"` // the dataset does not exist yet

@@ -130,6 +130,14 @@ func (m *maker) specFault(flow, path, hint, format string, args ...any) {
 
 func (m *maker) name(flow string) string { return m.pipeline.Name + "." + flow }
 
+// externalName is a dataset outside of Qanat in one text: file:/data/orders.csv, s3://bucket/orders.csv.
+func externalName(d sdk.ExternalDataset) string {
+	if strings.Contains(d.Namespace, "://") {
+		return strings.TrimSuffix(d.Namespace, "/") + "/" + strings.TrimPrefix(d.Name, "/")
+	}
+	return d.Namespace + ":" + d.Name
+}
+
 // columnsOf describes a schema.
 func columnsOf(s *arrow.Schema) []Column {
 	if s == nil {

@@ -90,7 +90,7 @@ func BenchmarkLaunch(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		r, err := w.Host.Read(b.Context(), inst, ReadRequest{})
+		r, err := w.Read(b.Context(), inst, ReadRequest{})
 		if err != nil {
 			b.Fatal(err)
 		}

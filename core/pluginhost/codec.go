@@ -62,7 +62,7 @@ func (s *session) encoder(ctx context.Context, b sdk.Batch) (*encoder, error) {
 	}
 	err = s.transmit(ctx, &wire.Frame{
 		Head: &pluginv1.Head{Kind: &pluginv1.Head_Schema{Schema: &pluginv1.Schema{
-			Stream: b.Stream, Version: uint32(b.Version), Key: s.out.keys[b.Stream], //nolint:gosec // checked above
+			Stream: b.Stream, Version: uint32(b.Version), Key: s.out.keys[b.Stream],
 		}}},
 		Body: wire.Bytes(message),
 	})
@@ -84,21 +84,24 @@ const maxPart = wire.MaxMessage * 3 / 4
 // they fit. The caller releases them.
 func parts(record arrow.RecordBatch) []arrow.RecordBatch {
 	var out []arrow.RecordBatch
-	var fit func(part arrow.RecordBatch) error
-	fit = func(part arrow.RecordBatch) error {
-		rows := part.NumRows()
-		if rows < 2 || wire.Size(part) <= maxPart {
-			part.Retain()
-			out = append(out, part)
-			return nil
-		}
-		for _, half := range []arrow.RecordBatch{part.NewSlice(0, rows/2), part.NewSlice(rows/2, rows)} {
-			_ = fit(half)
-			half.Release()
-		}
+	_ = wire.Cut(record, func(part arrow.RecordBatch) error {
+		out = halve(out, part)
 		return nil
+	})
+	return out
+}
+
+// halve adds a part, or its halves if it is too large.
+func halve(out []arrow.RecordBatch, part arrow.RecordBatch) []arrow.RecordBatch {
+	rows := part.NumRows()
+	if rows < 2 || wire.Size(part) <= maxPart {
+		part.Retain()
+		return append(out, part)
 	}
-	_ = wire.Cut(record, fit) // fit never fails
+	for _, half := range []arrow.RecordBatch{part.NewSlice(0, rows/2), part.NewSlice(rows/2, rows)} {
+		out = halve(out, half)
+		half.Release()
+	}
 	return out
 }
 

@@ -11,13 +11,17 @@ import (
 	"github.com/qanat-data/qanat/specs/proto/pluginv1"
 )
 
-// What can happen to a plugin's process.
-type (
-	CrashError    = process.CrashError
-	StartError    = process.StartError
-	DeadlineError = process.DeadlineError
-	MemoryError   = process.MemoryError
-)
+// CrashError says that a plugin's process ended on its own.
+type CrashError = process.CrashError
+
+// StartError says that a process did not become a plugin.
+type StartError = process.StartError
+
+// DeadlineError says that a plugin was killed because it was late.
+type DeadlineError = process.DeadlineError
+
+// MemoryError says that a plugin was killed because it took too much memory.
+type MemoryError = process.MemoryError
 
 // ErrClosed is what calls of a closed handle return.
 var ErrClosed = process.ErrClosed

@@ -432,6 +432,49 @@ func TestSendAlsoReturnsWhyThePluginEnded(t *testing.T) {
 	}
 }
 
+func TestTransformThatDoesNotAnswerIsKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, checked(t), func(s *Settings) { s.Deadlines.Answer = 300 * time.Millisecond })
+	tr := w.transform(settings{"hang": true})
+	record := numbers(memory.DefaultAllocator, 10)
+	defer record.Release()
+	if _, err := tr.Plan(t.Context(), []sdk.SchemaChange{change(record)}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := tr.Apply(t.Context(), sdk.Batch{Stream: "rows", Version: 1, Record: record})
+	if late := wants[*DeadlineError](t, err); late.Call != opBatch || late.Name != "echo" {
+		t.Errorf("got %+v", late)
+	}
+	<-tr.s.Done()
+	if !Retryable(err) {
+		t.Error("a late answer is not retryable")
+	}
+}
+
+func TestSendThatIsGivenUpInTheMiddleEndsTheHandle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, checked(t))
+	tr := w.transform(settings{"hang": true})
+	record := numbers(memory.DefaultAllocator, 200_000)
+	defer record.Release()
+	if _, err := tr.Plan(t.Context(), []sdk.SchemaChange{change(record)}); err != nil {
+		t.Fatal(err)
+	}
+	// The plugin takes nothing any more, so what is sent fills the connection up, until Send blocks.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var err error
+	for err == nil {
+		err = tr.Send(ctx, sdk.Batch{Stream: "rows", Version: 1, Record: record})
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Send: got %v, want %v", err, context.DeadlineExceeded)
+	}
+	if _, err := tr.Receive(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Receive: got %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
 func TestPatienceCountsOnlyTheTimeThatTheHostWaits(t *testing.T) {
 	t.Parallel()
 	late := make(chan promise, 1)

@@ -23,6 +23,8 @@ type folders struct {
 const (
 	hostPrefix = "host-"
 	lockName   = ".lock"
+	// socketsName is the folder for sockets, or a link to where it is.
+	socketsName = "s"
 	// maxSockets is the longest path of the folder for sockets: a socket's path has at most 107 bytes, of which the instance's
 	// number, go-plugin's folder and its file take up to 45.
 	maxSockets = 107 - 45
@@ -54,10 +56,15 @@ func sweep(dir string) {
 		return
 	}
 	for _, root := range left {
-		if lock, err := lockFolder(root); err == nil {
-			_ = os.RemoveAll(root)
-			_ = lock.Close()
+		lock, err := lockFolder(root)
+		if err != nil {
+			continue
 		}
+		if elsewhere, err := os.Readlink(filepath.Join(root, socketsName)); err == nil {
+			_ = os.RemoveAll(elsewhere)
+		}
+		_ = os.RemoveAll(root)
+		_ = lock.Close()
 	}
 }
 
@@ -72,15 +79,21 @@ func lockFolder(root string) (*os.File, error) {
 	return file, nil
 }
 
-// socketFolder is below root, unless that path is too long for sockets.
+// socketFolder is below root, unless that path is too long for sockets; then a link says where it is.
 func socketFolder(root string) (string, error) {
-	if path := filepath.Join(root, "s"); len(path) <= maxSockets {
+	path := filepath.Join(root, socketsName)
+	if len(path) <= maxSockets {
 		return path, os.Mkdir(path, 0o700)
 	}
 	for _, dir := range []string{os.TempDir(), "/tmp"} {
-		if len(filepath.Join(dir, "qanat-0123456789")) <= maxSockets {
-			return os.MkdirTemp(dir, "qanat-")
+		if len(filepath.Join(dir, "qanat-0123456789")) > maxSockets {
+			continue
 		}
+		elsewhere, err := os.MkdirTemp(dir, "qanat-")
+		if err != nil {
+			return "", err
+		}
+		return elsewhere, os.Symlink(elsewhere, path)
 	}
 	return "", fmt.Errorf("%q is too long, at most %d bytes are allowed", root, maxSockets)
 }

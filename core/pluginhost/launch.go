@@ -143,8 +143,15 @@ func (l *launched) unary(ctx context.Context, name string, call func(context.Con
 	callCtx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
 	err := call(callCtx)
-	if err == nil {
+	switch status.Code(err) {
+	case codes.OK:
 		return nil
+	case codes.Canceled, codes.DeadlineExceeded:
+		// The plugin's side knows the deadline as well, and may be the first to end the call.
+		select {
+		case <-callCtx.Done():
+		case <-time.After(exitGrace):
+		}
 	}
 	if callCtx.Err() != nil {
 		cause := context.Cause(callCtx)

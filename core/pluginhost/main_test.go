@@ -88,7 +88,7 @@ func newWorld(t testing.TB, change ...func(*Settings)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := w.Host.Close(); err != nil {
+		if err := w.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -135,7 +135,7 @@ func odd(mode string) Instance { return instance("odd", settings{"mode": mode}) 
 // read launches a source and closes it at the end of the test.
 func (w *world) read(inst Instance, req ReadRequest) *Read {
 	w.Helper()
-	r, err := w.Host.Read(w.Context(), inst, req)
+	r, err := w.Read(w.Context(), inst, req)
 	if err != nil {
 		w.Fatal(err)
 	}

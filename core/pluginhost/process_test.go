@@ -39,7 +39,7 @@ func TestPluginSeesOnlyTheVariablesThatAreNamed(t *testing.T) {
 	t.Setenv("HOST_SECRET", "hush")
 	w := newWorld(t)
 	var names []string
-	for _, line := range strings.Split(w.asks("env", "SHOP_DSN=postgres://shop"), "\x00") {
+	for line := range strings.SplitSeq(w.asks("env", "SHOP_DSN=postgres://shop"), "\x00") {
 		name, value, _ := strings.Cut(line, "=")
 		if strings.HasPrefix(name, "PLUGIN_") || name == sdk.CookieKey {
 			continue // the handshake's
@@ -129,7 +129,7 @@ func TestChangedBinaryIsRefusedUntilItIsAccepted(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	changed := wants[*registry.ChangedError](t, second(w.Host.Read(t.Context(), inst, ReadRequest{})))
+	changed := wants[*registry.ChangedError](t, second(w.Read(t.Context(), inst, ReadRequest{})))
 	if changed.Plugin != "count" || changed.Locked == changed.Found {
 		t.Errorf("got %+v", changed)
 	}
@@ -183,7 +183,7 @@ func TestPluginThatDescribesItselfDifferentlyIsRefused(t *testing.T) {
 	}
 	inst := odd("env")
 	inst.Env = []string{"ODD=other"}
-	mismatch := wants[*registry.ManifestError](t, second(w.Host.Read(t.Context(), inst, ReadRequest{})))
+	mismatch := wants[*registry.ManifestError](t, second(w.Read(t.Context(), inst, ReadRequest{})))
 	if diff := cmp.Diff([]string{"version"}, mismatch.Differences); diff != "" {
 		t.Error(diff)
 	}
@@ -199,7 +199,7 @@ func TestPluginThatDoesNotStartSaysWhy(t *testing.T) {
 	for mode, want := range cases {
 		inst := odd("")
 		inst.Env = []string{"ODD=" + mode}
-		err := wants[*StartError](t, second(w.Host.Read(t.Context(), inst, ReadRequest{})))
+		err := wants[*StartError](t, second(w.Read(t.Context(), inst, ReadRequest{})))
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %q, want it to contain %q", mode, err, want)
 		}
@@ -215,13 +215,13 @@ func TestPluginThatHangsAtItsStartIsKilled(t *testing.T) {
 	w.settings.Deadlines.Start = 300 * time.Millisecond
 	inst := odd("")
 	inst.Env = []string{"ODD=hang"}
-	if late := wants[*DeadlineError](t, second(w.Host.Read(t.Context(), inst, ReadRequest{}))); late.Call != "start" {
+	if late := wants[*DeadlineError](t, second(w.Read(t.Context(), inst, ReadRequest{}))); late.Call != "start" {
 		t.Errorf("got %+v", late)
 	}
 	w.settings.Deadlines.Start = time.Hour
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := w.Host.Read(ctx, inst, ReadRequest{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := w.Read(ctx, inst, ReadRequest{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the end of the context", err)
 	}
 }
@@ -370,8 +370,11 @@ func TestNothingOfAnInstanceIsLeftBehind(t *testing.T) {
 func TestNextHostRemovesWhatAKilledOneLeft(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	left := filepath.Join(dir, hostPrefix+"left")
+	left, sockets := filepath.Join(dir, hostPrefix+"left"), t.TempDir()
 	if err := os.MkdirAll(filepath.Join(left, "source-count-1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(sockets, filepath.Join(left, socketsName)); err != nil {
 		t.Fatal(err)
 	}
 	alive, err := newFolders(dir)
@@ -382,8 +385,10 @@ func TestNextHostRemovesWhatAKilledOneLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("what was left: %v", err)
+	for _, path := range []string{left, sockets} {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("what was left in %s: %v", path, err)
+		}
 	}
 	if _, err := os.Stat(alive.root); err != nil {
 		t.Errorf("the folder of a host that lives: %v", err)
@@ -400,13 +405,13 @@ func TestHostCloseEndsPluginsThatWereForgotten(t *testing.T) {
 	if _, err := r.Next(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Host.Close(); err != nil {
+	if err := w.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := last(t, r); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v, want %v", err, ErrClosed)
 	}
-	if _, err := w.Host.Read(t.Context(), odd("deaf"), ReadRequest{}); err == nil {
+	if _, err := w.Read(t.Context(), odd("deaf"), ReadRequest{}); err == nil {
 		t.Error("a closed host started a plugin")
 	}
 }
@@ -428,7 +433,7 @@ func pidsIn(t testing.TB, file string) []int {
 		t.Fatal(err)
 	}
 	var pids []int
-	for _, field := range strings.Fields(string(text)) {
+	for field := range strings.FieldsSeq(string(text)) {
 		pid, err := strconv.Atoi(field)
 		if err != nil {
 			t.Fatal(err)
@@ -474,6 +479,16 @@ func TestKilledHostTakesThePluginAndItsChildrenWithIt(t *testing.T) {
 	_ = host.Wait()
 	for _, pid := range pids {
 		soon(t, fmt.Sprintf("the end of process %d", pid), func() bool { return gone(pid) })
+	}
+	next, err := newFolders(filepath.Join(dir, ".qanat", "tmp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".qanat", "tmp", "*")); len(left) != 1 {
+		t.Errorf("the next host finds %v, want only its own folder", left)
+	}
+	if err := next.close(); err != nil {
+		t.Error(err)
 	}
 }
 

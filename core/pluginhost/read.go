@@ -3,6 +3,7 @@ package pluginhost
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -29,14 +30,20 @@ type ReadRequest struct {
 // Event is what a source emits: SchemaEvent, BatchEvent, RejectEvent, CheckpointEvent or ProgressEvent.
 type Event interface{ event() }
 
-// The events.
-type (
-	SchemaEvent     sdk.SchemaChange // a version of a stream begins; comes before its first batch
-	BatchEvent      sdk.Batch        // rows, owned by whoever takes the event
-	RejectEvent     []sdk.Rejection  // records for quarantine
-	CheckpointEvent json.RawMessage  // an sdk.Position: all events before it are included
-	ProgressEvent   sdk.Progress
-)
+// SchemaEvent begins a version of a stream; it comes before the version's first batch.
+type SchemaEvent sdk.SchemaChange
+
+// BatchEvent is rows, owned by whoever takes the event.
+type BatchEvent sdk.Batch
+
+// RejectEvent is records for quarantine.
+type RejectEvent []sdk.Rejection
+
+// CheckpointEvent is an sdk.Position that includes all events before it.
+type CheckpointEvent json.RawMessage
+
+// ProgressEvent tells people how far the source is.
+type ProgressEvent sdk.Progress
 
 func (SchemaEvent) event()     {}
 func (BatchEvent) event()      {}
@@ -188,7 +195,7 @@ func (r *Read) watchLife() {
 		}
 		ctx, cancel := context.WithTimeout(r.s.stream.Context(), interval)
 		_, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: goplugin.GRPCServiceName})
-		late := ctx.Err() == context.DeadlineExceeded //nolint:errorlint // a context's own error is never wrapped
+		late := errors.Is(ctx.Err(), context.DeadlineExceeded)
 		cancel()
 		if err != nil && late {
 			_ = r.s.abort(r.s.inst.late(fmt.Sprintf("are you alive (silent for %v)", interval), interval))

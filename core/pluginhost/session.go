@@ -232,11 +232,12 @@ func (s *session) err() error {
 	return s.failure
 }
 
-// abort fails and kills the process.
+// abort fails and kills the process. The stream is cancelled first: gRPC gives back the batches that wait on it only while the
+// connection lives.
 func (s *session) abort(err error) error {
 	err = s.fail(err)
-	s.Kill(err)
 	s.cancel()
+	s.Kill(err)
 	return err
 }
 
@@ -264,7 +265,8 @@ func (s *session) close() error {
 
 // hangUp closes the host's side of an idle stream and waits for the plugin's, so that it can free what it holds.
 func (s *session) hangUp() error {
-	if s.err() != nil || s.calls.pending() || !s.sendMu.TryLock() {
+	idle := s.err() == nil && !s.calls.pending()
+	if !idle || !s.sendMu.TryLock() {
 		return nil
 	}
 	_ = s.stream.CloseSend()
@@ -272,7 +274,9 @@ func (s *session) hangUp() error {
 	select {
 	case <-s.pumped:
 	case <-time.After(s.host.settings.Deadlines.Close):
-		return s.inst.late("close", s.host.settings.Deadlines.Close)
+		late := s.inst.late("close", s.host.settings.Deadlines.Close)
+		s.Kill(late)
+		return late
 	}
 	if errors.Is(s.pumpErr, io.EOF) {
 		return nil

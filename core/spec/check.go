@@ -63,7 +63,6 @@ func checkPipeline(p *Pipeline) []Fault {
 
 func (c *checker) landing(l *LandingHop) {
 	c.dataset("/landing/dataset", l.Dataset, datasetForm{zones: []string{Landing}, placeholder: "stream"})
-	c.dataset("/landing/quarantine", l.Quarantine, datasetForm{zones: []string{Quarantine}, placeholder: "stream"})
 }
 
 func (c *checker) dataset(path, text string, form datasetForm) {

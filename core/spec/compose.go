@@ -252,23 +252,18 @@ func (p *Pipeline) complete() {
 func (l *LandingHop) complete() {
 	setDefault(&l.OnSchemaChange, "stop")
 	l.Commit.complete()
-	if d, err := parseDataset(l.Dataset, datasetForm{zones: []string{Landing}, placeholder: "stream"}); err == nil {
-		d.Zone = Quarantine
-		setDefault(&l.Quarantine, d.String())
-	}
 }
 
 func (f *Flow) complete(root *Node, path string) {
 	f.Path = path
 	setDefault(&f.Write.Mode, "append")
 	setDefault(&f.OnSchemaChange, "stop")
-	setDefault(&f.OnError, "stop")
 	f.Commit.complete()
 	for i := range f.Transforms {
 		f.Transforms[i].complete(root, fmt.Sprintf("%s/transforms/%d", path, i))
 	}
 	for i := range f.Checks {
-		setDefault(&f.Checks[i].OnFail, "block")
+		setDefault(&f.Checks[i].OnFail, "quarantine")
 		f.Checks[i].complete(root, fmt.Sprintf("%s/checks/%d", path, i))
 	}
 	if f.Sink != nil {

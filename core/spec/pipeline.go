@@ -57,10 +57,6 @@ type Use struct {
 type Limits struct {
 	// Memory is the most memory that the process may use.
 	Memory Size `json:"memory,omitempty"`
-	// Start is how long the process may take until it serves.
-	Start Duration `json:"start,omitempty"`
-	// Call is how long a single call may take. Streams of data are not bounded by it.
-	Call Duration `json:"call,omitempty"`
 }
 
 // Source is the plugin that data comes from.
@@ -76,8 +72,6 @@ type LandingHop struct {
 	Commit Commit `json:"commit,omitzero"`
 	// OnSchemaChange says what happens on a change of schema that the dataset can't follow.
 	OnSchemaChange string `json:"on_schema_change,omitempty" jsonschema:"enum=stop,enum=quarantine,default=stop"`
-	// Quarantine is the dataset for rejected records. Without it, it is the landing dataset's name in the zone quarantine.
-	Quarantine string `json:"quarantine,omitempty"`
 }
 
 // Commit says when a unit ends: at the first checkpoint past any of its thresholds.
@@ -112,8 +106,6 @@ type Flow struct {
 	Commit Commit `json:"commit,omitzero"`
 	// OnSchemaChange says what happens on a change of schema that the target can't follow.
 	OnSchemaChange string `json:"on_schema_change,omitempty" jsonschema:"enum=stop,enum=quarantine,default=stop"`
-	// OnError says what happens with rows that a transform or the target rejects.
-	OnError string `json:"on_error,omitempty" jsonschema:"enum=stop,enum=quarantine,default=stop"`
 
 	// Path is the JSON pointer of the flow in the pipeline's Node.
 	Path string `json:"-"`
@@ -132,7 +124,7 @@ type Check struct {
 	// Name tells the checks of a flow apart, in overlays and in reports.
 	Name string `json:"name,omitempty"`
 	// OnFail says what a failed check does: warn notes it, quarantine sets the rows or the unit aside, block holds the unit until people promote it.
-	OnFail string `json:"on_fail,omitempty" jsonschema:"enum=warn,enum=quarantine,enum=block,default=block"`
+	OnFail string `json:"on_fail,omitempty" jsonschema:"enum=warn,enum=quarantine,enum=block,default=quarantine"`
 }
 
 // Sink is a plugin that writes to a system outside of the zones.

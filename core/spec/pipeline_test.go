@@ -38,7 +38,7 @@ config: {dsn: "${env:DSN}", size: 1}
 -- p.yaml --
 kind: pipeline
 name: orders
-source: {connection: db, config: {size: 2}, env: [DSN], limits: {memory: 1GiB, call: 1m}}
+source: {connection: db, config: {size: 2}, env: [DSN], limits: {memory: 1GiB}}
 landing: {dataset: "landing.shop.{stream}", commit: {every: 1s}}
 flows:
 - name: clean
@@ -48,7 +48,6 @@ flows:
   checks: [{plugin: schema, on_fail: warn}, {connection: db}]
   to: processing.shop.{name}
   write: {mode: upsert, key: [id]}
-  on_error: quarantine
 - {name: out, from: [landing.shop.orders], sink: {connection: db}, commit: {rows: 5, bytes: 1MB}}
 `
 
@@ -59,10 +58,10 @@ func TestPipelinesDecodeWithDefaultsAndConnections(t *testing.T) {
 		Kind: "pipeline", Name: "orders",
 		Source: &spec.Source{Use: spec.Use{
 			Plugin: "postgres", Connection: "db", Env: []string{"DSN"}, Path: "/source",
-			Limits: &spec.Limits{Memory: 1 << 30, Call: spec.Duration(time.Minute)},
+			Limits: &spec.Limits{Memory: 1 << 30},
 		}},
 		Landing: &spec.LandingHop{
-			Dataset: "landing.shop.{stream}", OnSchemaChange: "stop", Quarantine: "quarantine.shop.{stream}",
+			Dataset: "landing.shop.{stream}", OnSchemaChange: "stop",
 			Commit: spec.Commit{Every: spec.Duration(time.Second), Rows: 1_000_000, Bytes: 256 << 20},
 		},
 		Flows: []spec.Flow{{
@@ -70,16 +69,16 @@ func TestPipelinesDecodeWithDefaultsAndConnections(t *testing.T) {
 			Transforms: []spec.Transform{{Use: spec.Use{Plugin: "sql", Path: "/flows/0/transforms/0"}, Name: "t"}},
 			Checks: []spec.Check{
 				{Use: spec.Use{Plugin: "schema", Path: "/flows/0/checks/0"}, OnFail: "warn"},
-				{Use: spec.Use{Plugin: "postgres", Connection: "db", Path: "/flows/0/checks/1"}, OnFail: "block"},
+				{Use: spec.Use{Plugin: "postgres", Connection: "db", Path: "/flows/0/checks/1"}, OnFail: "quarantine"},
 			},
 			To: "processing.shop.{name}", Write: spec.Write{Mode: "upsert", Key: []string{"id"}},
 			Commit:         spec.Commit{Every: spec.Duration(5 * time.Second), Rows: 1_000_000, Bytes: 256 << 20},
-			OnSchemaChange: "stop", OnError: "quarantine", Path: "/flows/0",
+			OnSchemaChange: "stop", Path: "/flows/0",
 		}, {
 			Name: "out", From: []string{"landing.shop.orders"}, Path: "/flows/1", Write: spec.Write{Mode: "append"},
 			Sink:           &spec.Sink{Use: spec.Use{Plugin: "postgres", Connection: "db", Path: "/flows/1/sink"}},
 			Commit:         spec.Commit{Every: spec.Duration(5 * time.Second), Rows: 5, Bytes: 1e6},
-			OnSchemaChange: "stop", OnError: "stop",
+			OnSchemaChange: "stop",
 		}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreTypes(&spec.Node{})); diff != "" {
@@ -98,7 +97,7 @@ func TestPipelinesDecodeWithDefaultsAndConnections(t *testing.T) {
 		`/flows/0/transforms/0/config p.yaml:9:47 {"q":1.50}`,
 		`/flows/0/checks/0/config p.yaml:10:12 {}`,
 		`/flows/0/checks/1/config p.yaml:10:58 {"dsn":"${env:DSN}","size":1}`,
-		`/flows/1/sink/config p.yaml:14:63 {"dsn":"${env:DSN}","size":1}`,
+		`/flows/1/sink/config p.yaml:13:63 {"dsn":"${env:DSN}","size":1}`,
 	}, configs); diff != "" {
 		t.Error(diff)
 	}

@@ -180,6 +180,9 @@ func (d *Dataset) settled(tbl *table.Table, c change) (bool, Snapshot, error) {
 	if err != nil {
 		return false, Snapshot{}, fmt.Errorf("dataset %q: %w", d.name, err)
 	}
+	if !done && c.branch != table.MainBranch {
+		return false, head, d.ownsMain(tbl, c.mark)
+	}
 	if !done || c.kind != "" {
 		return done, head, nil
 	}
@@ -195,7 +198,20 @@ func (d *Dataset) settled(tbl *table.Table, c change) (bool, Snapshot, error) {
 	return true, head, nil
 }
 
-// attempt commits once, pinned to the head that was loaded.
+// ownsMain checks a commit to a branch against main, where flows are fenced.
+func (d *Dataset) ownsMain(tbl *table.Table, m Mark) error {
+	main, err := snapshotOf(tbl.CurrentSnapshot())
+	if err == nil && main.marks[m.Flow].Epoch > m.Epoch {
+		err = fencedBy(main.marks[m.Flow], m)
+	}
+	if err != nil {
+		return fmt.Errorf("dataset %q: %w", d.name, err)
+	}
+	return nil
+}
+
+// attempt commits once, pinned to the heads that were loaded: the branch's, and
+// main's, which a fence moves.
 func (d *Dataset) attempt(ctx context.Context, tbl *table.Table, c change) (Snapshot, error) {
 	head, err := snapshotOf(tip(tbl, c.branch))
 	if err != nil {
@@ -210,8 +226,10 @@ func (d *Dataset) attempt(ctx context.Context, tbl *table.Table, c change) (Snap
 	if err != nil {
 		return Snapshot{}, &refusal{fmt.Errorf("dataset %q: %w", d.name, err)}
 	}
-	if err := tx.AssertRefSnapshotID(c.branch); err != nil {
-		return Snapshot{}, err
+	for _, branch := range []string{table.MainBranch, c.branch} {
+		if err := tx.AssertRefSnapshotID(branch); err != nil {
+			return Snapshot{}, err
+		}
 	}
 	if err := c.stage(ctx, tx, tbl, summary(head, c.kind, c.markOn(head))); err != nil {
 		return Snapshot{}, err

@@ -128,7 +128,7 @@ func TestFlowsShareAnAppendDataset(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]zone.Mark{"a": {Flow: "a", Epoch: 1, Seq: units}, "b": {Flow: "b", Epoch: 1, Seq: units}}
-	if diff := cmp.Diff(want, d.Head().Marks()); diff != "" {
+	if diff := cmp.Diff(want, reload(t, d).Head().Marks()); diff != "" {
 		t.Error(diff)
 	}
 	if got := ids(t, d, zone.ScanRequest{Units: []zone.UnitRange{{Flow: "b", After: 1, Upto: 3}}}); !cmp.Equal(got, []int64{1, 2}) {

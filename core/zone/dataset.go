@@ -57,17 +57,19 @@ func (d *Dataset) UUID() string { return d.uuid }
 // Location is the folder of the table, as s3://bucket/key.
 func (d *Dataset) Location() string { return d.location }
 
-// Head is the newest snapshot when the dataset was opened.
+// Head is the newest snapshot of main when the dataset was opened, or the zero
+// Snapshot if there was none. Reload to see a newer one.
 func (d *Dataset) Head() Snapshot { return d.head }
 
-// Reload opens the dataset again.
-func (d *Dataset) Reload(ctx context.Context) (*Dataset, error) { return d.zones.Dataset(ctx, d.name) }
-
-// Mark is how far a flow had come when the dataset was opened.
+// Mark is how far a flow had come on main when the dataset was opened. Reload after
+// a fence, and before trusting it.
 func (d *Dataset) Mark(flow string) (Mark, bool) {
 	m, ok := d.head.marks[flow]
 	return m, ok
 }
+
+// Reload opens the dataset again.
+func (d *Dataset) Reload(ctx context.Context) (*Dataset, error) { return d.zones.Dataset(ctx, d.name) }
 
 func (d *Dataset) load(ctx context.Context) (*table.Table, error) { return d.zones.load(ctx, d.name) }
 

@@ -109,13 +109,18 @@ func ids(t *testing.T, d *zone.Dataset, r zone.ScanRequest) []int64 {
 	return out
 }
 
-func mark(t *testing.T, d *zone.Dataset, flow string) zone.Mark {
+func reload(t *testing.T, d *zone.Dataset) *zone.Dataset {
 	t.Helper()
-	now, err := d.Reload(context.WithoutCancel(t.Context()))
+	now, err := d.Reload(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, _ := now.Mark(flow)
+	return now
+}
+
+func mark(t *testing.T, d *zone.Dataset, flow string) zone.Mark {
+	t.Helper()
+	m, _ := reload(t, d).Mark(flow)
 	return m
 }
 

@@ -105,14 +105,10 @@ func TestMarksOfEveryFlowAreCarriedOn(t *testing.T) {
 	if _, err := d.Undo(t.Context(), "b", 2, 0); err != nil {
 		t.Fatal(err)
 	}
-	now, err := d.Reload(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := map[string]zone.Mark{
 		"a": {Flow: "a", Epoch: 1, Seq: 4}, "b": {Flow: "b", Epoch: 2}, "c": {Flow: "c", Epoch: 5},
 	}
-	if diff := cmp.Diff(want, now.Head().Marks()); diff != "" {
+	if diff := cmp.Diff(want, reload(t, d).Head().Marks()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -223,6 +219,25 @@ func TestBranchHoldsAUnitUntilItIsReleased(t *testing.T) {
 	}
 	if _, err := d.Release(t.Context(), "held/f"); !errors.Is(err, zone.ErrNotFound) {
 		t.Errorf("second release: %v", err)
+	}
+}
+
+func TestZombieCanNotWriteToABranch(t *testing.T) {
+	t.Parallel()
+	settings := server(t)
+	d := create(t, zonetest.Open(t, settings), "processing.shop.orders", orders)
+	zombie, err := zonetest.Open(t, settings).Dataset(t.Context(), d.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := range int64(2) { // the branch is missing, then exists
+		_, err = zombie.Commit(t.Context(), zone.CommitRequest{
+			Mark: zone.Mark{Flow: "f", Epoch: 1, Seq: seq + 2}, Branch: "held/f", CheckOwner: fencing(t, d, "f", 2),
+		})
+		if !errors.Is(err, zone.ErrFenced) {
+			t.Errorf("commit %d: %v", seq, err)
+		}
+		hold(t, d, zone.Mark{Flow: "f", Epoch: 2, Seq: 1}, zone.Append, 1)
 	}
 }
 

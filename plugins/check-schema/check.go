@@ -85,6 +85,7 @@ func (k *check) demands(name string) (*stream, error) {
 func (k *check) adopt(s *stream, demands []demand) error {
 	times := map[string]int{}
 	for _, d := range demands {
+		d.ID = metricName(d.ID)
 		r := &rule{demand: d, each: d.Kind != contract.KindRowCount && d.Limit.EachRow()}
 		if times[d.ID]++; times[d.ID] > 1 {
 			r.ID = fmt.Sprintf("%s#%d", d.ID, times[d.ID])

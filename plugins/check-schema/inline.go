@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -149,7 +149,7 @@ func (b *builder) bound(key string, raw json.RawMessage) *contract.Bound {
 	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
 		number := contract.Number(bytes.TrimSpace(raw))
-		if _, ok := new(big.Rat).SetString(string(number)); !ok {
+		if _, err := strconv.ParseFloat(string(number), 64); err != nil {
 			b.refuse(key, "%s is no bound, expected a number or text with a date, timestamp or time", raw)
 		}
 		return &contract.Bound{Of: contract.BoundNumber, Number: number}

@@ -20,10 +20,7 @@ func multiple(have arrow.DataType, step contract.Number) (finder, error) {
 	}
 	switch {
 	case isText(have):
-		return texts(func(s string) bool {
-			n, ok := new(big.Rat).SetString(s)
-			return !ok || divides(by, n)
-		}), nil
+		return texts(func(s string) bool { return divides(by, contract.Number(s).Rat()) }), nil // what is no number counts as zero
 	case arrow.IsInteger(have.ID()) && by.IsInt() && by.Num().IsInt64():
 		return wholeMultiples(have, by.Num().Int64()), nil
 	case arrow.IsInteger(have.ID()):

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/specs/contract"
@@ -76,6 +77,20 @@ func (s *stream) remarks(extra string) []string {
 		remarks = append(remarks, "columns that no rule names: "+strings.Join(s.extra, ", "))
 	}
 	return remarks
+}
+
+// longestName is how many bytes of a rule's name go into the name of its metric.
+const longestName = 200
+
+// metricName makes one printable line of a rule's name, which a contract may write as it likes.
+func metricName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, name)
+	return strings.ToValidUTF8(name[:min(len(name), longestName)], "")
 }
 
 func (s *stream) measure(prefix string, metrics map[string]float64) {

@@ -26,7 +26,7 @@ func (l *ledger) commit(rec *record) error {
 			return sdk.Fatal(fmt.Errorf("%q is there already and not this flow's: expected a free name; flows that share a folder need {flow} in the setting name", f.Path))
 		}
 	}
-	if err := l.write(l.recordPath(rec.Mark.Seq), rec); err != nil {
+	if err := l.write(l.recordPath(rec.Seq), rec); err != nil {
 		return err
 	}
 	return l.carryOut(rec)
@@ -97,7 +97,7 @@ func (l *ledger) removeEarlier(rec *record) error {
 		return err
 	}
 	for _, seq := range seqs {
-		if seq >= rec.Mark.Seq {
+		if seq >= rec.Seq {
 			break
 		}
 		if err := l.removeUnit(seq); err != nil {

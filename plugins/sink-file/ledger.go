@@ -39,7 +39,9 @@ type owner struct {
 type record struct {
 	Format   int          `json:"format"` // of this file: 1
 	Flow     string       `json:"flow"`
-	Mark     sdk.Mark     `json:"mark"`
+	Epoch    uint64       `json:"epoch"`
+	Seq      uint64       `json:"seq"`
+	Position string       `json:"position"`           // as text, so that the bytes come back as they were
 	Replaces bool         `json:"replaces,omitempty"` // the unit's files replace all of earlier units
 	Staging  string       `json:"staging,omitempty"`  // where the files come from; gone when all are in place
 	Files    []recordFile `json:"files"`
@@ -52,6 +54,10 @@ type recordFile struct {
 	Version int    `json:"version"`
 	Rows    int64  `json:"rows"`
 	Bytes   int64  `json:"bytes"`
+}
+
+func (r *record) mark() sdk.Mark {
+	return sdk.Mark{Epoch: r.Epoch, Seq: r.Seq, Position: sdk.Position(r.Position)}
 }
 
 func newLedger(d disk, root *os.Root, flow string) *ledger {
@@ -165,8 +171,8 @@ func (l *ledger) record(seq uint64) (*record, error) {
 	if err := l.read(l.recordPath(seq), rec); err != nil {
 		return nil, err
 	}
-	if rec.Format != 1 || rec.Mark.Seq != seq {
-		return nil, fmt.Errorf("%s: format %d, seq %d: expected format 1, seq %d", l.recordPath(seq), rec.Format, rec.Mark.Seq, seq)
+	if rec.Format != 1 || rec.Seq != seq {
+		return nil, fmt.Errorf("%s: format %d, seq %d: expected format 1, seq %d", l.recordPath(seq), rec.Format, rec.Seq, seq)
 	}
 	return rec, nil
 }

@@ -102,7 +102,7 @@ func (s *Sink) Begin(ctx context.Context, epoch uint64) (sdk.Mark, error) {
 	if last == nil {
 		return sdk.Mark{}, nil
 	}
-	return last.Mark, nil
+	return last.mark(), nil
 }
 
 // forget lets the open unit go. One that a failed Commit left may be committed, so it is the next Begin's business.
@@ -190,7 +190,7 @@ func (s *Sink) Commit(ctx context.Context, m sdk.Mark) ([]sdk.Rejection, error) 
 	if err != nil {
 		return nil, err
 	}
-	if last != nil && m.Seq <= last.Mark.Seq {
+	if last != nil && m.Seq <= last.Seq {
 		return nil, s.repeat(last, m)
 	}
 	if m.Epoch < s.self.Epoch {
@@ -218,8 +218,8 @@ func (s *Sink) dropFenced() error {
 
 // repeat answers a commit of a unit that is committed: what was staged for it again goes, what was left undone is done.
 func (s *Sink) repeat(last *record, m sdk.Mark) error {
-	if m.Seq == last.Mark.Seq && !samePosition(m.Position, last.Mark.Position) {
-		return sdk.Fatal(fmt.Errorf("seq %d is committed with position %s, not with %s", m.Seq, last.Mark.Position, m.Position))
+	if m.Seq == last.Seq && !samePosition(m.Position, sdk.Position(last.Position)) {
+		return sdk.Fatal(fmt.Errorf("seq %d is committed with position %s, not with %s", m.Seq, last.Position, m.Position))
 	}
 	if err := s.ledger.finish(last); err != nil {
 		return err

@@ -82,7 +82,7 @@ func rows(first int64, n int) arrow.RecordBatch {
 }
 
 func mark(epoch, seq uint64) sdk.Mark {
-	return sdk.Mark{Epoch: epoch, Seq: seq, Position: fmt.Appendf(nil, `{"offset":%d}`, seq)}
+	return sdk.Mark{Epoch: epoch, Seq: seq, Position: fmt.Appendf(nil, `{ "offset": %d, "<": "ü"}`, seq)}
 }
 
 // tree is what readers see: all files that are not hidden, with their content.

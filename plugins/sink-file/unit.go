@@ -129,7 +129,9 @@ func (u *unit) finish() error {
 
 // record is what a commit of the unit says.
 func (u *unit) record(flow string, mode sdk.WriteMode, m sdk.Mark) *record {
-	rec := &record{Format: 1, Flow: flow, Mark: m, Replaces: mode == sdk.Overwrite, Files: []recordFile{}}
+	rec := &record{
+		Format: 1, Flow: flow, Epoch: m.Epoch, Seq: m.Seq, Position: string(m.Position), Replaces: mode == sdk.Overwrite, Files: []recordFile{},
+	}
 	if u.parts > 0 {
 		rec.Staging = u.folder
 	}

@@ -23,7 +23,7 @@ type Config struct {
 	AllowEmpty     bool         `json:"allow_empty,omitempty" jsonschema_description:"Accept a path that matches no file."`
 	Poll           sdk.Duration `json:"poll,omitempty" jsonschema:"default=5s" jsonschema_description:"How often to look for new files when following."`
 	Settle         sdk.Duration `json:"settle,omitempty" jsonschema:"default=2s" jsonschema_description:"When following, how long a local file must be left unchanged before it is taken for complete."`
-	S3             S3           `json:"s3,omitempty" jsonschema_description:"The server for paths that begin with s3://."`
+	S3             S3           `json:"s3,omitzero" jsonschema_description:"The server for paths that begin with s3://."`
 }
 
 // Files says which files a stream has and how they are written.
@@ -32,9 +32,9 @@ type Files struct {
 	Format      string            `json:"format,omitempty" jsonschema:"default=auto,enum=auto,enum=csv,enum=tsv,enum=jsonl,enum=json,enum=parquet,enum=arrow" jsonschema_description:"Format; auto goes by the ending of the file's name."`
 	Compression string            `json:"compression,omitempty" jsonschema:"default=auto,enum=auto,enum=none,enum=gzip,enum=zstd" jsonschema_description:"Compression of text files; auto goes by the ending of the file's name."`
 	Encoding    string            `json:"encoding,omitempty" jsonschema:"default=utf-8,enum=utf-8,enum=utf-16,enum=latin-1" jsonschema_description:"Character encoding of text files; latin-1 is Windows-1252."`
-	CSV         CSV               `json:"csv,omitempty" jsonschema_description:"How CSV files are written."`
+	CSV         CSV               `json:"csv,omitzero" jsonschema_description:"How CSV files are written."`
 	Columns     map[string]string `json:"columns,omitempty" jsonschema_description:"Types of columns that should not be inferred: bool, int32, int64, float32, float64, string, date, timestamp, timestamp_ntz, decimal(p,s), binary, json, list<type>, struct<name: type, …>."`
-	Infer       Infer             `json:"infer,omitempty" jsonschema_description:"How types are inferred."`
+	Infer       Infer             `json:"infer,omitzero" jsonschema_description:"How types are inferred."`
 	Key         []string          `json:"key,omitempty" jsonschema_description:"Columns that identify a row."`
 }
 
@@ -78,8 +78,8 @@ type Paths []string
 
 // JSONSchema describes both forms.
 func (Paths) JSONSchema() *jsonschema.Schema {
-	one := func() *jsonschema.Schema { return &jsonschema.Schema{Type: "string", MinLength: ptr(uint64(1))} }
-	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{one(), {Type: "array", Items: one(), MinItems: ptr(uint64(1))}}}
+	one := func() *jsonschema.Schema { return &jsonschema.Schema{Type: "string", MinLength: new(uint64(1))} }
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{one(), {Type: "array", Items: one(), MinItems: new(uint64(1))}}}
 }
 
 // UnmarshalJSON reads both forms.
@@ -98,8 +98,6 @@ func (p *Paths) UnmarshalJSON(b []byte) error {
 }
 
 func (p Paths) String() string { return strings.Join(p, ", ") }
-
-func ptr[T any](v T) *T { return &v }
 
 // or is the value of a setting that may be left out.
 func or[T comparable](value, otherwise T) T {

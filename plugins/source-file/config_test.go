@@ -40,13 +40,12 @@ func TestSettingsFaultsNameTheirPlace(t *testing.T) {
 
 func faultPaths(err error) []string {
 	var paths []string
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // Validate joins its faults
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}
 	for _, fault := range joined.Unwrap() {
-		var typed *sdk.Error
-		if errors.As(fault, &typed) {
+		if typed, ok := errors.AsType[*sdk.Error](fault); ok {
 			paths = append(paths, typed.Path)
 		}
 	}

@@ -61,7 +61,7 @@ func (f *fold) find(path string) (uint32, bool) {
 func (f *fold) IsZero() bool { return f == nil || len(f.entries) == 0 }
 
 // MarshalJSON implements json.Marshaler.
-func (f *fold) MarshalJSON() ([]byte, error) {
+func (f *fold) MarshalJSON() ([]byte, error) { //nolint:unparam // the signature is json.Marshaler's
 	if f.encoded != nil {
 		return f.encoded, nil
 	}

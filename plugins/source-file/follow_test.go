@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"sync/atomic"
 	"testing"
 
 	"github.com/qanat-data/qanat/sdk"
@@ -15,7 +14,6 @@ type follower struct {
 	rec     *plugintest.Recorder
 	stopped chan struct{}
 	done    chan error
-	polls   atomic.Int64
 	news    chan struct{}
 }
 

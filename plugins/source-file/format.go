@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
 	"github.com/qanat-data/qanat/plugins/source-file/internal/arrowfile"
 	"github.com/qanat-data/qanat/plugins/source-file/internal/block"
 	"github.com/qanat-data/qanat/plugins/source-file/internal/column"
@@ -14,8 +17,6 @@ import (
 	"github.com/qanat-data/qanat/plugins/source-file/internal/store"
 	"github.com/qanat-data/qanat/plugins/source-file/internal/text"
 	"github.com/qanat-data/qanat/sdk"
-
-	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
 // Formats.
@@ -81,7 +82,8 @@ type opening struct {
 	declared  column.Declared
 	batchRows int
 	alloc     memory.Allocator
-	holdTail  bool // leave a last line without its end
+	known     *arrow.Schema // columns that need no inference, if not nil
+	holdTail  bool          // leave a last line without its end
 	read      *atomic.Int64
 }
 
@@ -113,7 +115,7 @@ func (o opening) csv(k kind, f store.File) csvfile.Settings {
 	c := o.files.CSV
 	return csvfile.Settings{
 		Dialect: csvfile.Dialect{Delimiter: c.delimiter(k.format), Quote: c.quote(), Comment: c.comment(), Lazy: c.Lazy},
-		Layers:  k.layers, Header: c.header(), Names: c.Names, SkipRows: c.SkipRows, Nulls: c.NullValues, Declared: o.declared,
+		Layers:  k.layers, Header: c.header(), Names: c.Names, SkipRows: c.SkipRows, Nulls: c.NullValues, Declared: o.declared, Known: o.known,
 		AllStrings: o.files.Infer.AllStrings, SampleRows: or(o.files.Infer.Rows, defaultSample), BatchRows: o.batchRows,
 		HoldTail: o.holdTail && k.appendable(f),
 	}
@@ -121,7 +123,7 @@ func (o opening) csv(k kind, f store.File) csvfile.Settings {
 
 func (o opening) json(k kind, f store.File) jsonfile.Settings {
 	return jsonfile.Settings{
-		Layers: k.layers, Lines: k.format == formatJSONL, Declared: o.declared,
+		Layers: k.layers, Lines: k.format == formatJSONL, Declared: o.declared, Known: o.known,
 		AllStrings: o.files.Infer.AllStrings, SampleRows: or(o.files.Infer.Rows, defaultSample), BatchRows: o.batchRows,
 		HoldTail: o.holdTail && k.appendable(f),
 	}

@@ -133,7 +133,8 @@ func formats(t testing.TB, n int) map[string][]byte {
 		"a.jsonl": jsonl, "a.jsonl.gz": gzipped(t, jsonl), "a.ndjson.zst": zstandard(t, jsonl),
 		"a.json": object, "a.json.gz": gzipped(t, object), "seq.json": peopleJSON(n, "", "", ""), "lines.json": jsonl,
 		"a.json.zst": zstandard(t, object),
-		"a.parquet":  parquetFile(t, record, 1000), "a.arrow": arrowFile(t, record, 700, false), "a.arrows": arrowFile(t, record, 700, true),
+		"a.parquet":  parquetFile(t, record, int64(n/3)), "a.arrow": arrowFile(t, record, int64(n/4), false),
+		"a.arrows": arrowFile(t, record, int64(n/4), true),
 	}
 }
 

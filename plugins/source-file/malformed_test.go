@@ -166,6 +166,24 @@ func TestBadRecordsAreRejectedWithTheirPlaceAndTheRestIsRead(t *testing.T) {
 	}
 }
 
+func TestDialects(t *testing.T) {
+	t.Parallel()
+	for settings, content := range map[string]string{
+		`{"delimiter": ";"}`:                                       "a;b\n1;\"x,\"\n",
+		`{"delimiter": "|", "quote": "'"}`:                         "a|b\n1|'x,'\n",
+		`{"delimiter": "\t", "quote": "none"}`:                     "a\tb\n1\tx,\n",
+		`{"delimiter": ";", "skip_rows": 2}`:                       "title\n\na;b\n1;x,",
+		`{"delimiter": ";", "comment": "%"}`:                       "%c\n\na;b\r\n%;;;\r\n1;x,\r\n%end",
+		`{"delimiter": ";", "header": false, "names": ["a", "b"]}`: "1;x,\n",
+	} {
+		path := write(t, filepath.Join(t.TempDir(), "a.csv"), []byte(content))
+		rec := read(t, newSource(t, fmt.Sprintf(`{"path": %q, "csv": %s}`, path, settings)), nil)
+		if diff := cmp.Diff([]string{`{"a":1,"b":"x,"}`}, lines(t, rec, "a")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", settings, diff)
+		}
+	}
+}
+
 func TestRejectionKeepsTheRecord(t *testing.T) {
 	t.Parallel()
 	path := write(t, filepath.Join(t.TempDir(), "a.csv"), []byte("a,b\r\n1,2\r\n3,\"x\r\ny\",z\r\n"))

@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/qanat-data/qanat/plugins/source-file/internal/column"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/plugintest"
 )
@@ -18,7 +23,6 @@ import (
 type cut struct {
 	position              sdk.Position
 	batches, rejections   int
-	schemas               int
 	linesBefore, rejected []string
 }
 
@@ -87,6 +91,42 @@ func TestResumeFromEveryCheckpointGivesTheSameRows(t *testing.T) {
 			s := newSource(t, fmt.Sprintf(`{"path": %q, "stream": "people", "batch_rows": 16, "checkpoint_rows": 60, "parallel": %d}`,
 				filepath.Join(dir, "*"), 1+len(name)%2))
 			checkEveryCut(t, s, "people", 8)
+		})
+	}
+}
+
+// nested has lists and structs, in which rows are harder to skip.
+func nested(t *testing.T, n int) arrow.RecordBatch {
+	t.Helper()
+	item := arrow.StructOf(column.Field("k", arrow.PrimitiveTypes.Int64), column.Field("s", arrow.BinaryTypes.String))
+	schema := arrow.NewSchema([]arrow.Field{
+		column.Field("id", arrow.PrimitiveTypes.Int64), column.Field("o", item), column.Field("l", arrow.ListOf(item)),
+	}, nil)
+	var rows []string
+	for i := range n {
+		items := strings.TrimSuffix(strings.Repeat(fmt.Sprintf(`{"k": %d, "s": "x%d"},`, i, i), i%4), ",")
+		rows = append(rows, fmt.Sprintf(`{"id": %d, "o": {"k": %d, "s": null}, "l": [%s]}`, i, i, items))
+	}
+	record, _, err := array.RecordFromJSON(memory.DefaultAllocator, schema, strings.NewReader("["+strings.Join(rows, ",")+"]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+func TestResumeInNestedColumns(t *testing.T) {
+	t.Parallel()
+	record := nested(t, 400)
+	t.Cleanup(record.Release)
+	for name, content := range map[string][]byte{"a.parquet": parquetFile(t, record, 150), "a.arrow": arrowFile(t, record, 150, false)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := write(t, filepath.Join(t.TempDir(), name), content)
+			s := newSource(t, fmt.Sprintf(`{"path": %q, "batch_rows": 20, "checkpoint_rows": 40}`, path))
+			checkEveryCut(t, s, "a", 8)
+			if diff := cmp.Diff(recordLines(t, record), lines(t, read(t, s, nil), "a")); diff != "" {
+				t.Errorf("rows (-want +got):\n%s", diff)
+			}
 		})
 	}
 }

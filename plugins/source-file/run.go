@@ -236,6 +236,9 @@ func (r *run) current(s *stream) (*arrow.Schema, int) {
 func (r *run) file(ctx context.Context, t task) (err error) {
 	o := r.source.opening(t.stream, &t.stream.read)
 	o.holdTail = t.hold
+	if !t.stream.files.Infer.Widen {
+		o.known, _ = r.current(t.stream)
+	}
 	reader, err := o.open(ctx, t.file, t.from)
 	if err != nil {
 		return r.broken(ctx, t, t.from, err)

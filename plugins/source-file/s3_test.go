@@ -113,6 +113,7 @@ func TestS3(t *testing.T) { //nolint:paralleltest // the server changes the work
 	}
 	t.Run("pattern", func(t *testing.T) { testS3Pattern(t, s) })
 	t.Run("changed", func(t *testing.T) { testS3Changed(t, s) })
+	t.Run("replaced", func(t *testing.T) { testS3Replaced(t, s) })
 	t.Run("faults", func(t *testing.T) { testS3Faults(t, s) })
 }
 
@@ -145,6 +146,20 @@ func testS3Changed(t *testing.T, s *server) {
 	again := newSource(t, s.settings("s3://bucket/changed.csv", `, "changed": "reread"`))
 	if second := read(t, again, lastPosition(t, first)); second.Rows("changed") != 2 {
 		t.Errorf("%d rows, want 2", second.Rows("changed"))
+	}
+}
+
+// testS3Replaced replaces an object between its listing and its reading.
+func testS3Replaced(t *testing.T, s *server) {
+	s.put(t, "replaced.csv", []byte("a\n1\n"))
+	source := newSource(t, s.settings("s3://bucket/replaced.csv", ``))
+	files, err := source.stores.s3.List(t.Context(), "s3://bucket/replaced.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.put(t, "replaced.csv", []byte("a\n2\n"))
+	if _, err := files[0].Open(t.Context(), 0); sdk.KindOf(err) != sdk.KindRetryable {
+		t.Errorf("error %v, want a retryable one", err)
 	}
 }
 

@@ -115,10 +115,15 @@ func (s *Source) list(ctx context.Context, st *stream) ([]store.File, error) {
 	return files, err
 }
 
-// onlyMissing says whether nothing but missing files is wrong.
+// missingError says that nothing is wrong but that paths match no file.
+type missingError struct{ error }
+
+// Unwrap gives the paths' faults.
+func (e missingError) Unwrap() error { return e.error }
+
 func onlyMissing(err error) bool {
-	_, joined := err.(interface{ Unwrap() []error }) //nolint:errorlint // stream.list joins what it misses, and nothing else
-	return joined
+	_, missing := errors.AsType[missingError](err)
+	return missing
 }
 
 // Test implements sdk.Tester.
@@ -159,7 +164,7 @@ func summary(fields []arrow.Field) string {
 }
 
 // Close implements sdk.Source.
-func (s *Source) Close(context.Context) error {
+func (s *Source) Close(context.Context) error { //nolint:unparam // the signature is sdk.Source's
 	if s.stores.s3 != nil {
 		s.stores.s3.Close()
 	}

@@ -78,7 +78,7 @@ func (s *stream) withDeclared(fields []arrow.Field) []arrow.Field {
 	return fields
 }
 
-// list finds the stream's files.
+// list finds the stream's files. With a missingError come the files of the other paths.
 func (s *stream) list(ctx context.Context, stores stores) ([]store.File, error) {
 	var all []store.File
 	seen := map[string]bool{}
@@ -98,6 +98,9 @@ func (s *stream) list(ctx context.Context, stores stores) ([]store.File, error) 
 				all = append(all, f)
 			}
 		}
+	}
+	if missing != nil {
+		missing = missingError{missing}
 	}
 	return all, missing
 }

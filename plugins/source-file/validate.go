@@ -31,7 +31,7 @@ func (c Config) Validate() error {
 	case c.Stream != "" && !streamName.MatchString(c.Stream):
 		faults = append(faults, sdk.ConfigError("/stream", nameRule, c.Stream))
 	}
-	faults = append(faults, c.Files.validate("")...)
+	faults = append(faults, c.validate("")...)
 	taken := map[string]bool{}
 	for i, s := range c.Streams {
 		at := fmt.Sprintf("/streams/%d", i)
@@ -45,7 +45,7 @@ func (c Config) Validate() error {
 			faults = append(faults, sdk.ConfigError(at+"/path", "is required"))
 		}
 		taken[s.Name] = true
-		faults = append(faults, s.Files.validate(at)...)
+		faults = append(faults, s.validate(at)...)
 	}
 	return errors.Join(faults...)
 }

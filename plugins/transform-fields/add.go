@@ -80,7 +80,7 @@ func literal(raw json.RawMessage, alloc memory.Allocator) (arrow.Array, error) {
 	if text == "" || text == "null" {
 		return nil, nil
 	}
-	kind := arrow.DataType(arrow.PrimitiveTypes.Int64)
+	kind := arrow.PrimitiveTypes.Int64
 	switch {
 	case text == "true", text == "false":
 		kind = arrow.FixedWidthTypes.Boolean

@@ -61,8 +61,8 @@ func parseTarget(name string) (target, error) {
 	if m == nil {
 		return target{}, fmt.Errorf("%q is not a type, allowed are %s, decimal(p,s)", name, strings.Join(sortedKeys(kinds), ", "))
 	}
-	precision, _ := strconv.Atoi(m[1])
-	scale, _ := strconv.Atoi(m[2])
+	precision, _ := strconv.ParseInt(m[1], 10, 32)
+	scale, _ := strconv.ParseInt(m[2], 10, 32)
 	if precision < 1 || precision > maxPrecision || scale > precision {
 		return target{}, fmt.Errorf("%q: expected a precision of 1 to %d and a scale within it", name, maxPrecision)
 	}

@@ -247,10 +247,14 @@ func decimals(in arrow.Array, kind *arrow.Decimal128Type) reader[decimal128.Num]
 		return nil
 	}
 	limit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(kind.Precision)), nil)
+	short := int64(math.Pow10(int(min(kind.Precision, shortDigits))))
 	return func(row int) (decimal128.Num, error) {
 		text, err := read(row)
 		if err != nil {
 			return decimal128.Num{}, err
+		}
+		if v, ok := unscaledShort(text, int(kind.Scale)); ok && v < short && v > -short {
+			return decimal128.FromI64(v), nil
 		}
 		v, err := unscaled(text, int(kind.Scale))
 		if err != nil {
@@ -286,11 +290,50 @@ func digits(in arrow.Array, scale int) reader[string] {
 // maxDigits bounds the text of a decimal; 38 digits and some zeros fit well.
 const maxDigits = 128
 
+// shortDigits is how many digits an int64 holds in any case.
+const shortDigits = 18
+
+// unscaledShort is unscaled for what most numbers are: at most shortDigits digits, none of them too many behind the point. What
+// it does not take says nothing about the text.
+func unscaledShort(text string, scale int) (int64, bool) {
+	number, negative := strings.CutPrefix(text, "-")
+	if len(number) == 0 || len(number) > shortDigits {
+		return 0, false
+	}
+	v, point := int64(0), -1
+	for i := range len(number) {
+		switch b := number[i]; {
+		case b >= '0' && b <= '9':
+			v = v*10 + int64(b-'0')
+		case b == '.' && point < 0:
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	fraction := 0
+	if point >= 0 {
+		fraction = len(number) - point - 1
+	}
+	if len(number) == 1 && point == 0 || fraction > scale || len(number)+scale-fraction > shortDigits {
+		return 0, false
+	}
+	for range scale - fraction {
+		v *= 10
+	}
+	if negative {
+		v = -v
+	}
+	return v, true
+}
+
 // unscaled reads a plain decimal (no exponent) as value × 10^scale, which must be whole.
 func unscaled(text string, scale int) (*big.Int, error) {
-	sign := strings.TrimLeft(text, "0123456789.")
-	number := strings.TrimPrefix(strings.TrimPrefix(text, "-"), "+")
-	if len(text) > maxDigits || len(text)-len(number) > 1 || (sign != "" && sign != text) {
+	number, negative := strings.CutPrefix(text, "-")
+	if !negative {
+		number = strings.TrimPrefix(text, "+")
+	}
+	if len(text) > maxDigits {
 		return nil, errDigits
 	}
 	whole, fraction, _ := strings.Cut(number, ".")
@@ -307,7 +350,7 @@ func unscaled(text string, scale int) (*big.Int, error) {
 	if !ok {
 		return nil, errDigits
 	}
-	if strings.HasPrefix(text, "-") {
+	if negative {
 		v.Neg(v)
 	}
 	return v, nil

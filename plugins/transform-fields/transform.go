@@ -53,12 +53,9 @@ func (t *Transform) Plan(_ context.Context, in []sdk.SchemaChange) (sdk.Plan, er
 }
 
 func (t *Transform) planInput(in sdk.SchemaChange) (sdk.PlannedOutput, []sdk.ColumnLineage, error) {
-	columns := make([]arrow.Array, in.Schema.NumFields())
-	for i, field := range in.Schema.Fields() {
-		columns[i] = array.MakeArrayOfNull(t.env.Alloc, field.Type, 0)
-		defer columns[i].Release()
-	}
-	record := array.NewRecordBatch(in.Schema, columns, 0)
+	builder := array.NewRecordBuilder(t.env.Alloc, in.Schema)
+	defer builder.Release()
+	record := builder.NewRecordBatch()
 	defer record.Release()
 	result, err := t.run(in.Stream, record)
 	if err != nil {

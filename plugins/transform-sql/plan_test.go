@@ -68,9 +68,19 @@ func TestQueriesOverManyRowsNeedCollect(t *testing.T) {
 			!strings.Contains(err.Error(), reason) {
 			t.Errorf("%s: %v, expected a word about %s", query, err, reason)
 		}
-		collecting := start(t, Config{Query: query, Collect: true})
-		if _, err := collecting.Plan(t.Context(), []sdk.SchemaChange{input("orders", shop())}); err != nil {
-			t.Errorf("%s, collecting: %v", query, err)
+	}
+}
+
+func TestCollectTakesQueriesOverManyRows(t *testing.T) {
+	t.Parallel()
+	for _, query := range []string{
+		"select distinct email, row_number() over (order by id) as r, (select max(id) from input) as top from orders order by id limit 5",
+		"with c as (select * from input) select a.id from c a join orders b using (id) group by all",
+		"pivot (select id, email from input) on email in ('a') using count(*)",
+	} {
+		b := start(t, Config{Query: query, Collect: true})
+		if plan := b.plan(t, input("orders", shop())); !plan.Collects || plan.Cardinality != sdk.AnyRows {
+			t.Errorf("%s: %+v", query, plan)
 		}
 	}
 }

@@ -42,12 +42,7 @@ func newProbe(ctx context.Context, d *database, text string) (*probe, error) {
 
 // plainSelect gives the select node if it reads one table and does nothing but filter and project.
 func plainSelect(tree map[string]any) (map[string]any, bool) {
-	statements, _ := tree["statements"].([]any)
-	if len(statements) != 1 {
-		return nil, false
-	}
-	statement, _ := statements[0].(map[string]any)
-	node, _ := statement["node"].(map[string]any)
+	node := rootOf(tree)
 	from, _ := node["from_table"].(map[string]any)
 	ctes, _ := node["cte_map"].(map[string]any)
 	plain := node["type"] == "SELECT_NODE" && from["type"] == "BASE_TABLE" && from["sample"] == nil && empty(ctes["map"])
@@ -58,6 +53,17 @@ func plainSelect(tree map[string]any) (map[string]any, bool) {
 		plain = plain && node[key] == nil
 	}
 	return node, plain
+}
+
+// rootOf is the node of a tree's one statement; nil if there isn't just one.
+func rootOf(tree map[string]any) map[string]any {
+	statements, _ := tree["statements"].([]any)
+	if len(statements) != 1 {
+		return nil
+	}
+	statement, _ := statements[0].(map[string]any)
+	node, _ := statement["node"].(map[string]any)
+	return node
 }
 
 func empty(list any) bool {
@@ -135,8 +141,8 @@ func rewrite(ctx context.Context, d *database, query, part string, value any) (s
 	if err != nil {
 		return "", err
 	}
-	node, ok := tree["statements"].([]any)[0].(map[string]any)["node"].(map[string]any)
-	if !ok {
+	node := rootOf(tree)
+	if node == nil {
 		return "", errors.New("duckdb's syntax tree has another form than expected")
 	}
 	node[part] = value

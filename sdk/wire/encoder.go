@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
@@ -77,7 +78,7 @@ func (p *pieces) WritePayload(payload ipc.Payload) error {
 
 func (p *pieces) Write(b []byte) (int, error) {
 	if len(b) >= smallPiece {
-		p.slices = append(p.slices, b[:len(b):len(b)])
+		p.slices = append(p.slices, slices.Clip(b))
 		return len(b), nil
 	}
 	if last := len(p.slices) - 1; last >= 0 && cap(p.slices[last])-len(p.slices[last]) >= len(b) {

@@ -81,7 +81,11 @@ create table if not exists qanat_ledger (
 	log_end bigint not null, unit text not null, committed_at bigint not null, primary key (flow, seq));
 create table if not exists qanat_writers (
 	dataset text not null, flow text not null, mode text not null, snapshot bigint not null default 0,
-	primary key (dataset, flow));`
+	primary key (dataset, flow));
+create table if not exists qanat_totals (
+	flow text not null, place bigint not null, stage text not null, maps boolean not null, rows_in bigint not null,
+	rows_out bigint not null, rejected bigint not null, filtered bigint not null, warned bigint not null,
+	primary key (flow, place, stage));`
 
 // Open makes the tables where they are missing.
 func Open(ctx context.Context, db *sql.DB) (*Ledger, error) {
@@ -117,7 +121,7 @@ func (l *Ledger) Append(ctx context.Context, u Unit) error {
 		if err != nil {
 			return err
 		}
-		if err := showDatasets(ctx, tx, u); err != nil {
+		if err := errors.Join(showDatasets(ctx, tx, u), addTotals(ctx, tx, u)); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `update qanat_ledger set position = null where flow = ? and seq = ? and length(position) > ?`,

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
+	"reflect"
+	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -31,8 +32,6 @@ type backend struct {
 	old      durable
 }
 
-var openMutex sync.Mutex //nolint:gochecknoglobals // guards the process' working directory and os.Stdout
-
 func openBackend(root, versions string) (*backend, error) {
 	if err := makeDirs(root, versions); err != nil {
 		return nil, err
@@ -41,11 +40,7 @@ func openBackend(root, versions string) (*backend, error) {
 	if err := store.Test(root); err != nil {
 		return nil, fmt.Errorf("folder %q: %w; keep it on another file system or use an S3 server", root, err)
 	}
-	p, err := openPosix(root, store, posix.PosixOpts{
-		VersioningDir:      versions,
-		ForceNoObjLockFile: true,
-		DataIntegrityEtag:  true, // CRC-64 in place of MD5
-	})
+	p, err := openPosix(store, versions)
 	if err != nil {
 		return nil, err
 	}
@@ -55,27 +50,29 @@ func openBackend(root, versions string) (*backend, error) {
 	}, nil
 }
 
-// openPosix undoes what posix.New does to the process: it enters root and prints a
-// line to standard output, which belongs to results.
-func openPosix(root string, store meta.MetadataStorer, opts posix.PosixOpts) (*posix.Posix, error) {
-	openMutex.Lock()
-	defer openMutex.Unlock()
+// openPosix makes a backend for buckets that come as absolute paths. posix.New
+// enters its root folder and, given a folder for versions, prints to standard
+// output, which belongs to results. So its root is the working directory, where it
+// is anyway, and the other folder is set past it.
+func openPosix(store meta.MetadataStorer, versions string) (*posix.Posix, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	p, err := posix.New(dir, store, posix.PosixOpts{
+		ForceNoObjLockFile: true, // the only other use of its root
+		DataIntegrityEtag:  true, // CRC-64 in place of MD5
+	})
 	if err != nil {
 		return nil, err
 	}
-	stdout := os.Stdout
-	os.Stdout = null
-	p, err := posix.New(root, store, opts)
-	os.Stdout = stdout
-	if back := errors.Join(os.Chdir(dir), null.Close()); err == nil {
-		err = back
+	field := reflect.ValueOf(p).Elem().FieldByName("versioningDir")
+	if field.Kind() != reflect.String {
+		p.Shutdown()
+		return nil, errors.New("this release of versitygw keeps versions in another way")
 	}
-	return p, err
+	*(*string)(unsafe.Pointer(field.UnsafeAddr())) = versions //nolint:gosec // checked to be a string
+	return p, nil
 }
 
 func (b *backend) Shutdown()      { b.posix.Shutdown() }

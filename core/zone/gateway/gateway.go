@@ -45,10 +45,8 @@ type Gateway struct {
 	done     chan struct{}
 }
 
-// Start serves Settings.Dir on a random loopback port and returns when it answers.
-// The folder's file system must hold user extended attributes. Start briefly
-// changes the working directory and os.Stdout of the process, because the backend's
-// constructor enters its root folder and prints; call it before work begins.
+// Start serves Settings.Dir on a random loopback port and returns when it listens.
+// The folder's file system must hold user extended attributes.
 func Start(ctx context.Context, s Settings) (*Gateway, error) {
 	if s.AccessKey == "" || s.SecretKey == "" {
 		return nil, errors.New("gateway: access key and secret key must be set")
@@ -81,27 +79,26 @@ func (g *Gateway) serve(ctx context.Context, s Settings) error {
 	if err != nil {
 		return err
 	}
-	ready := make(chan struct{})
+	listening := make(chan struct{})
 	account := auth.Account{Access: s.AccessKey, Secret: s.SecretKey, Role: auth.RoleAdmin}
 	g.server, err = s3api.New(g.backend,
 		middlewares.RootUserConfig{Access: s.AccessKey, Secret: s.SecretKey},
 		Region, auth.NewIAMServiceSingle(account), nil, nil, nil, nil,
 		s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithMpMaxParts(maxParts),
 		s3api.WithConcurrencyLimiter(maxConnections, maxConnections),
-		s3api.WithOnListen(func() { close(ready) }))
+		s3api.WithOnListen(func() { close(listening) }))
 	if err != nil {
 		return err
 	}
-	done := make(chan struct{})
 	var failure error
+	g.endpoint, g.done = address, make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(g.done)
 		failure = g.server.ServeMultiPort([]string{address})
 	}()
 	select {
-	case <-ready:
-		g.endpoint, g.done = address, done
-	case <-done:
+	case <-listening:
+	case <-g.done:
 		return fmt.Errorf("listen on %s: %w", address, failure)
 	}
 	if ctx.Err() != nil {

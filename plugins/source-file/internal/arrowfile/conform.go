@@ -14,7 +14,8 @@ import (
 	"github.com/qanat-data/qanat/plugins/source-file/internal/column"
 )
 
-// plainType is how a column of the type is emitted: without dictionaries, whose values change from file to file.
+// plainType is how a column of the type is emitted: without dictionaries, whose values change from file to file, and without the
+// metadata of nested fields, such as a Parquet file's own numbers of fields.
 func plainType(t arrow.DataType) arrow.DataType {
 	switch t := t.(type) {
 	case *arrow.DictionaryType:
@@ -23,6 +24,14 @@ func plainType(t arrow.DataType) arrow.DataType {
 		return arrow.BinaryTypes.String
 	case *arrow.LargeBinaryType:
 		return arrow.BinaryTypes.Binary
+	case *arrow.ListType:
+		return arrow.ListOfField(column.Field(t.ElemField().Name, plainType(t.Elem())))
+	case *arrow.StructType:
+		children := make([]arrow.Field, t.NumFields())
+		for i, f := range t.Fields() {
+			children[i] = column.Field(f.Name, plainType(f.Type))
+		}
+		return arrow.StructOf(children...)
 	}
 	return t
 }

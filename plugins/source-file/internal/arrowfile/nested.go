@@ -38,8 +38,8 @@ func convertStruct(ctx context.Context, alloc memory.Allocator, in *array.Struct
 		return nil, err
 	}
 	defer compact.Release()
-	have := compact.(*array.Struct)             //nolint:errcheck,forcetypeassert // it is a copy of a struct
-	from := have.DataType().(*arrow.StructType) //nolint:errcheck,forcetypeassert // as above
+	have := compact.(*array.Struct)
+	from := have.DataType().(*arrow.StructType)
 	children := make([]arrow.ArrayData, 0, to.NumFields())
 	for _, f := range to.Fields() {
 		child, err := convertChild(ctx, alloc, have, from, f)

@@ -40,6 +40,7 @@ type Parquet struct {
 	reader   *pqarrow.FileReader
 	schema   *arrow.Schema
 	rows     pqarrow.RecordReader
+	rest     arrow.RecordBatch // read, but not handed on; or nil
 	current  *rowsBlock
 	mark     block.Mark
 }
@@ -101,8 +102,20 @@ func (p *Parquet) seek(ctx context.Context) error {
 	if p.rows, err = p.reader.GetRecordReader(ctx, nil, groups); err != nil {
 		return fmt.Errorf("parquet: %w", err)
 	}
-	if p.mark.Row > skipped {
-		return p.rows.SeekToRow(p.mark.Row - skipped)
+	return p.discard(p.mark.Row - skipped)
+}
+
+// discard reads rows of the mark's row group that were emitted before. The library's own seeking loses rows of nested columns.
+func (p *Parquet) discard(n int64) error {
+	for n > 0 {
+		if !p.rows.Next() {
+			return p.ended()
+		}
+		record := p.rows.RecordBatch()
+		if record.NumRows() > n {
+			p.rest = record.NewSlice(n, record.NumRows())
+		}
+		n -= record.NumRows()
 	}
 	return nil
 }
@@ -124,6 +137,10 @@ func (p *Parquet) Next(context.Context) (block.Block, error) {
 	}
 	var record arrow.RecordBatch
 	err := guard(func() error {
+		if p.rest != nil {
+			record, p.rest = p.rest, nil
+			return nil
+		}
 		if !p.rows.Next() {
 			return p.ended()
 		}
@@ -158,6 +175,9 @@ func (p *Parquet) drop() {
 // Close implements block.Reader.
 func (p *Parquet) Close() error {
 	p.drop()
+	if p.rest != nil {
+		p.rest.Release()
+	}
 	if p.rows != nil {
 		p.rows.Release()
 	}

@@ -51,10 +51,8 @@ func (b *csvBlock) Bind(ctx context.Context, alloc memory.Allocator, schema *arr
 	if len(b.rows) == 0 {
 		return block.Rows{Rejects: b.rejects}, nil
 	}
-	for _, name := range b.reader.names {
-		if !schema.HasField(name) {
-			return block.Rows{Unknown: b.infer()}, nil
-		}
+	if b.reader.missing(schema) >= 0 {
+		return block.Rows{Unknown: b.infer()}, nil
 	}
 	bad := block.Bad{}
 	b.checkText(bad)

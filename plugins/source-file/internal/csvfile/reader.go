@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -28,6 +29,7 @@ type Settings struct {
 	SkipRows   int      // lines before the header
 	Nulls      []string // texts without quotes that are null
 	Declared   column.Declared
+	Known      *arrow.Schema // columns that need no inference, if not nil
 	AllStrings bool
 	SampleRows int
 	BatchRows  int
@@ -91,8 +93,11 @@ func (r *Reader) begin(ctx context.Context, f store.File, mark block.Mark, read 
 	return nil
 }
 
-// sample infers types. A fault in the file waits until the reader gets there.
+// sample infers types, if there is a column without one. A fault in the file waits until the reader gets there.
 func (r *Reader) sample() error {
+	if known := r.settings.Known; known != nil && r.missing(known) < 0 {
+		return nil
+	}
 	r.sampling = true
 	defer func() { r.sampling = false }()
 	if err := r.fillBlock(r.settings.SampleRows); err != nil {
@@ -105,6 +110,11 @@ func (r *Reader) sample() error {
 		r.fields = r.current.infer()
 	}
 	return nil
+}
+
+// missing is the first column that the schema lacks, or -1.
+func (r *Reader) missing(schema *arrow.Schema) int {
+	return slices.IndexFunc(r.names, func(name string) bool { return !schema.HasField(name) })
 }
 
 // Fields implements block.Reader.

@@ -3,6 +3,7 @@ package jsonfile
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -42,9 +43,11 @@ func (b *jsonBlock) Bind(ctx context.Context, alloc memory.Allocator, schema *ar
 	defer builder.Release()
 	builder.Reserve(len(b.rows))
 	root := &binder{columns: map[string]*node{}}
+	nodes := make([]*node, schema.NumFields())
 	for i, f := range schema.Fields() {
 		_, declared := b.reader.settings.Declared[f.Name]
-		root.columns[f.Name] = newNode(f, builder.Field(i), declared)
+		nodes[i] = newNode(f, builder.Field(i), declared)
+		root.columns[f.Name] = nodes[i]
 	}
 	bad := block.Bad{}
 	unknown := false
@@ -54,12 +57,16 @@ func (b *jsonBlock) Bind(ctx context.Context, alloc memory.Allocator, schema *ar
 		if p.code != "" {
 			bad.Add(i, b.rejection(r, p))
 		}
-		for _, n := range root.columns {
+		for _, n := range nodes {
 			n.pad(i + 1)
 		}
 	}
 	if unknown {
-		return block.Rows{Unknown: b.infer(schema)}, nil
+		fields := b.infer(schema)
+		if len(fields) == 0 {
+			return block.Rows{}, errors.New("there are new columns, but none can be inferred")
+		}
+		return block.Rows{Unknown: fields}, nil
 	}
 	if schema.NumFields() == 0 {
 		return b.withoutColumns(), nil
@@ -120,6 +127,9 @@ func (b *binder) record(text []byte) problem {
 }
 
 func (b *binder) member(name []byte) error {
+	if len(name) == 0 {
+		return errEmptyName
+	}
 	n, known := b.columns[string(name)]
 	if !known {
 		return b.missing()
@@ -162,12 +172,14 @@ func (b *binder) wrong(format string, args ...any) {
 }
 
 func (b *binder) structValue(n *node) error {
-	s := n.builder.(*array.StructBuilder) //nolint:errcheck,forcetypeassert // nodes with children are structs
+	s := n.builder.(*array.StructBuilder)
 	s.Append(true)
 	defer n.padChildren(s.Len())
 	return b.object(func(name []byte) error {
 		child, known := n.children[string(name)]
 		switch {
+		case len(name) == 0:
+			return errEmptyName
 		case known:
 			return b.value(child)
 		case n.declared && b.PeekKind() != 'n':
@@ -179,6 +191,6 @@ func (b *binder) structValue(n *node) error {
 }
 
 func (b *binder) listValue(n *node) error {
-	n.builder.(*array.ListBuilder).Append(true) //nolint:errcheck,forcetypeassert // nodes with an item are lists
+	n.builder.(*array.ListBuilder).Append(true)
 	return b.list(func() error { return b.value(n.item) })
 }

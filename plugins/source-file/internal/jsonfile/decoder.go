@@ -8,15 +8,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// decoder reads one record. It refuses what RFC 8259 refuses, and also names that occur twice in an object, invalid UTF-8 and empty
-// names, which no column can have.
+// decoder reads one record. It refuses what RFC 8259 refuses, and also names that occur twice in an object and invalid UTF-8.
 type decoder struct {
 	jsontext.Decoder
 	buffer  bytes.Buffer
 	scratch []byte
-	name    []byte
 }
 
+// errEmptyName refuses a name that no column can have.
 var errEmptyName = errors.New("a name in an object is empty")
 
 func (d *decoder) begin(record []byte) {
@@ -48,9 +47,6 @@ func (d *decoder) object(member func(name []byte) error) error {
 		raw, err := d.ReadValue()
 		if err != nil {
 			return err
-		}
-		if len(raw) <= 2 {
-			return errEmptyName
 		}
 		if err := member(d.unquote(raw)); err != nil {
 			return err

@@ -19,7 +19,7 @@ type shape struct {
 	fields  map[string]*shape
 	names   []string // of fields, in the order of their first appearance
 	items   *shape
-	deep    bool
+	deep    bool // there are values that no struct or list can hold: nested too deeply, or with an empty name
 }
 
 // see takes a value into account.
@@ -59,6 +59,10 @@ func (s *shape) seeObject(d *decoder, depth int) error {
 		s.fields = map[string]*shape{}
 	}
 	return d.object(func(name []byte) error {
+		if len(name) == 0 {
+			s.deep = true
+			return d.SkipValue()
+		}
 		field, there := s.fields[string(name)]
 		if !there {
 			field = &shape{}
@@ -169,7 +173,7 @@ func (b *jsonBlock) infer(known *arrow.Schema) []arrow.Field {
 	for _, r := range b.rows {
 		one := &shape{}
 		d.begin(b.data[r.start:r.end])
-		if d.PeekKind() != '{' || one.see(&d, 0) != nil || !d.atEnd() {
+		if d.PeekKind() != '{' || one.see(&d, 0) != nil || !d.atEnd() || one.deep {
 			continue
 		}
 		d.begin(b.data[r.start:r.end])

@@ -29,11 +29,11 @@ func newNode(f arrow.Field, builder array.Builder, declared bool) *node {
 	switch b := builder.(type) {
 	case *array.StructBuilder:
 		n.children = map[string]*node{}
-		for i, child := range f.Type.(*arrow.StructType).Fields() { //nolint:errcheck,forcetypeassert // the builder is made from the type
+		for i, child := range f.Type.(*arrow.StructType).Fields() {
 			n.children[child.Name] = newNode(inside(f, child), b.FieldBuilder(i), declared)
 		}
 	case *array.ListBuilder:
-		item := f.Type.(*arrow.ListType).ElemField() //nolint:errcheck,forcetypeassert // the builder is made from the type
+		item := f.Type.(*arrow.ListType).ElemField()
 		item.Name = f.Name + "[]"
 		n.item = newNode(item, b.ValueBuilder(), declared)
 	default:

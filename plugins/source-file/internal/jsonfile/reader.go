@@ -25,6 +25,7 @@ type Settings struct {
 	Layers     text.Layers
 	Lines      bool // a value per line
 	Declared   column.Declared
+	Known      *arrow.Schema // the stream's columns, if not nil: others are inferred where they come
 	AllStrings bool
 	SampleRows int
 	BatchRows  int
@@ -78,6 +79,9 @@ func (r *Reader) begin(ctx context.Context, f store.File, mark block.Mark, read 
 
 // sample infers types. A fault in the file waits until the reader gets there.
 func (r *Reader) sample() error {
+	if r.settings.Known != nil && r.settings.Known.NumFields() > 0 {
+		return nil
+	}
 	r.sampling = true
 	err := r.fillBlock(r.settings.SampleRows)
 	if _, fault := block.AsFault(err); err != nil && !fault {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -105,8 +106,8 @@ func (l Layers) stack(c *Content) error {
 // Close closes the file.
 func (c *Content) Close() error {
 	var err error
-	for i := len(c.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, c.closers[i]())
+	for _, closer := range slices.Backward(c.closers) {
+		err = errors.Join(err, closer())
 	}
 	return err
 }

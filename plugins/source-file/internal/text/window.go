@@ -179,7 +179,7 @@ func Continue(ctx context.Context, f store.File, m block.Mark) (Continuation, er
 	}
 	var length int
 	if _, err := fmt.Sscanf(m.Guard, "%d:", &length); err != nil || length < 1 || length > guardSize || int64(length) > m.Offset {
-		return Other, nil //nolint:nilerr // a mark without a guard proves nothing
+		return Other, nil // a mark without a guard proves nothing
 	}
 	access, err := f.Random(ctx)
 	if err != nil {

@@ -91,7 +91,7 @@ func (s *source) Read(ctx context.Context, _ sdk.ReadRequest, out sdk.Emitter) e
 		fmt.Fprintln(stderr, "the last words")
 		stderr.Flush()
 		os.Exit(9)
-	case "fork", "escape":
+	case "fork":
 		return s.fork(ctx, out)
 	case "memory":
 		return hoard(ctx, out)

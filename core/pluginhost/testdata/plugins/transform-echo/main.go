@@ -18,6 +18,7 @@ func main() {
 type config struct {
 	Reject      []int  `json:"reject,omitempty"` // rows of each batch
 	Collect     bool   `json:"collect,omitempty"`
+	Hang        bool   `json:"hang,omitempty"` // at each batch, for ever
 	Cardinality string `json:"cardinality" jsonschema:"default=one"`
 	Kind        string `json:"kind" jsonschema:"default=identity"`
 	Guarantee   string `json:"guarantee" jsonschema:"default=exactly_once"`
@@ -58,6 +59,9 @@ func (t *transform) Plan(_ context.Context, in []sdk.SchemaChange) (sdk.Plan, er
 }
 
 func (t *transform) Apply(ctx context.Context, in sdk.Batch, out sdk.Output) error {
+	if t.Hang {
+		select {}
+	}
 	if t.Collect {
 		t.kept = append(t.kept, in)
 		return nil

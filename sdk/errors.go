@@ -63,8 +63,7 @@ func Fenced(current uint64) error {
 
 // KindOf is the kind of an error; KindFatal if it has none.
 func KindOf(err error) ErrorKind {
-	var typed *Error
-	if errors.As(err, &typed) {
+	if typed, ok := errors.AsType[*Error](err); ok {
 		return typed.Kind
 	}
 	return KindFatal

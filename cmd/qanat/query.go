@@ -2,13 +2,11 @@ package main
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
-	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +43,7 @@ func (a *app) queryCommand() *cobra.Command {
 
 // rowWriter prints the rows of an answer.
 type rowWriter interface {
-	begin(columns []string) error
+	begin(columns, kinds []string) error
 	row(values []any) error
 	end() error
 }
@@ -64,7 +62,15 @@ func (a *app) printRows(rows *query.Rows) error {
 	if err != nil {
 		return err
 	}
-	if err := w.begin(columns); err != nil {
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		return err
+	}
+	kinds := make([]string, len(types))
+	for i, t := range types {
+		kinds[i] = t.DatabaseTypeName()
+	}
+	if err := w.begin(columns, kinds); err != nil {
 		return err
 	}
 	values := make([]any, len(columns))
@@ -83,44 +89,30 @@ func (a *app) printRows(rows *query.Rows) error {
 	return errors.Join(rows.Err(), w.end())
 }
 
-// plain is a value as text.
-func plain(value any, null string) string {
-	switch v := value.(type) {
-	case nil:
-		return null
-	case time.Time:
-		if v.Equal(v.Truncate(24*time.Hour)) && v.Location() == time.UTC {
-			return v.Format(time.DateOnly)
-		}
-		return v.Format("2006-01-02 15:04:05.999999Z07:00")
-	case []byte:
-		return string(v)
-	case fmt.Stringer:
-		return v.String()
-	case map[string]any, []any:
-		doc, err := json.Marshal(v)
-		if err != nil {
-			return fmt.Sprint(v)
-		}
-		return string(doc)
-	}
-	return fmt.Sprint(value)
-}
-
 type tableRows struct {
-	t *table
-	n int64
+	t     *table
+	kinds []string
+	n     int64
 }
 
-func (r *tableRows) begin(columns []string) error {
+func (r *tableRows) begin(columns, kinds []string) error {
+	r.kinds = kinds
 	r.t.row(columns...)
 	return nil
+}
+
+// printable keeps what data holds from moving columns, or a terminal's cursor.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
 }
 
 func (r *tableRows) row(values []any) error {
 	cells := make([]string, len(values))
 	for i, v := range values {
-		cells[i] = strings.NewReplacer("\t", " ", "\n", " ").Replace(plain(v, "NULL"))
+		cells[i] = strings.Map(printable, textForm(r.kinds[i], v, "NULL"))
 	}
 	r.t.row(cells...)
 	r.n++
@@ -133,14 +125,20 @@ func (r *tableRows) end() error {
 	return r.t.flush()
 }
 
-type csvRows struct{ w *csv.Writer }
+type csvRows struct {
+	w     *csv.Writer
+	kinds []string
+}
 
-func (r *csvRows) begin(columns []string) error { return r.w.Write(columns) }
+func (r *csvRows) begin(columns, kinds []string) error {
+	r.kinds = kinds
+	return r.w.Write(columns)
+}
 
 func (r *csvRows) row(values []any) error {
 	cells := make([]string, len(values))
 	for i, v := range values {
-		cells[i] = plain(v, "")
+		cells[i] = textForm(r.kinds[i], v, "")
 	}
 	return r.w.Write(cells)
 }
@@ -154,11 +152,12 @@ func (r *csvRows) end() error {
 type jsonRows struct {
 	out     io.Writer
 	columns []string
+	kinds   []string
 	n       int
 }
 
-func (r *jsonRows) begin(columns []string) error {
-	r.columns = columns
+func (r *jsonRows) begin(columns, kinds []string) error {
+	r.columns, r.kinds = columns, kinds
 	_, err := io.WriteString(r.out, "[")
 	return err
 }
@@ -171,11 +170,11 @@ func (r *jsonRows) row(values []any) error {
 	r.n++
 	b.WriteString("\n  {")
 	for i, v := range values {
-		name, err := json.Marshal(r.columns[i])
+		name, err := marshal(r.columns[i])
 		if err != nil {
 			return err
 		}
-		value, err := json.Marshal(jsonValue(v))
+		value, err := marshal(jsonForm(r.kinds[i], v))
 		if err != nil {
 			return err
 		}
@@ -189,17 +188,6 @@ func (r *jsonRows) row(values []any) error {
 	b.WriteString("}")
 	_, err := io.WriteString(r.out, b.String())
 	return err
-}
-
-// jsonValue keeps what JSON has types for; decimals, for instance, are text, because a JSON number could lose digits.
-func jsonValue(value any) any {
-	switch v := value.(type) {
-	case nil, bool, string, int8, int16, int32, int64, int, uint8, uint16, uint32, uint64, float32, float64, map[string]any, []any:
-		return v
-	case fmt.Stringer:
-		return plain(v, "")
-	}
-	return value
 }
 
 func (r *jsonRows) end() error {

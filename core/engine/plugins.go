@@ -60,8 +60,7 @@ func (p *Project) look(ctx context.Context, binary registry.Binary) (Plugin, err
 	if err != nil {
 		return Plugin{}, err
 	}
-	var changed *registry.ChangedError
-	if errors.As(entry.Verify(digest), &changed) {
+	if _, changed := errors.AsType[*registry.ChangedError](entry.Verify(digest)); changed {
 		return Plugin{Entry: entry, State: PluginChanged}, nil
 	}
 	return Plugin{Entry: entry, State: PluginLocked}, nil

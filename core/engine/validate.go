@@ -62,8 +62,7 @@ func (p *Project) validateUse(ctx context.Context, kind registry.Kind, use *spec
 		return faults, nil
 	}
 	instance, err := p.instanceOf(ctx, kind, use)
-	var unresolved *FaultsError
-	if errors.As(err, &unresolved) {
+	if unresolved, ok := errors.AsType[*FaultsError](err); ok {
 		return append(faults, unresolved.Faults...), nil
 	}
 	if err != nil {

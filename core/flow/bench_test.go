@@ -152,7 +152,7 @@ func children() []int {
 		if err != nil {
 			continue
 		}
-		for _, text := range strings.Fields(string(list)) {
+		for text := range strings.FieldsSeq(string(list)) {
 			if pid, err := strconv.Atoi(text); err == nil {
 				pids = append(pids, pid)
 			}

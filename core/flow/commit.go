@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/qanat-data/qanat/core/broker"
@@ -225,9 +227,7 @@ func (c *committer) settle(ctx context.Context, u *unit, logEnd uint64) error {
 	if err := c.rejectLate(ctx, u, late, outputs); err != nil {
 		return err
 	}
-	for dataset, out := range written {
-		outputs[dataset] = out
-	}
+	maps.Copy(outputs, written)
 	crashpoint("before-ledger")
 	return c.enter(ctx, u, verdict, outputs, logEnd)
 }
@@ -269,8 +269,7 @@ func (c *committer) divertFromLog(ctx context.Context, u *unit, logEnd uint64, e
 	defer frames.close()
 	for {
 		m, err := r.Next(ctx)
-		var gap *broker.GapError
-		if errors.As(err, &gap) {
+		if _, gone := errors.AsType[*broker.GapError](err); gone {
 			return sdk.Fatal(fmt.Errorf("unit %d is to be quarantined as a whole, but it is larger than the log, "+
 				"and the sink can't give it back: use a smaller commit or a larger log", u.Seq))
 		}
@@ -395,11 +394,11 @@ type HeldError struct {
 
 // Error names the checks that failed.
 func (e *HeldError) Error() string {
-	why := ""
+	text := []string{fmt.Sprintf("flow %q: unit %d is held", e.Flow, e.Seq)}
 	for _, check := range e.Checks {
 		if check.Action == string(OnFailBlock) {
-			why += fmt.Sprintf("; check %q: %s", check.Check, check.Message)
+			text = append(text, fmt.Sprintf("check %q: %s", check.Check, check.Message))
 		}
 	}
-	return fmt.Sprintf("flow %q: unit %d is held%s", e.Flow, e.Seq, why)
+	return strings.Join(text, "; ")
 }

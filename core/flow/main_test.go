@@ -19,6 +19,7 @@ import (
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/objects"
+	"github.com/qanat-data/qanat/core/zone/zonetest"
 	"github.com/qanat-data/qanat/registry"
 )
 
@@ -48,7 +49,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	if code == 0 {
-		if err := goleak.Find(goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start")); err != nil {
+		if err := goleak.Find(zonetest.Leaks()...); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}

@@ -121,8 +121,7 @@ func (s *standing) complete(ctx context.Context, log *broker.Log) (bool, error) 
 	}
 	defer r.Close()
 	m, err := r.Next(ctx)
-	var gap *broker.GapError
-	if errors.As(err, &gap) {
+	if _, gone := errors.AsType[*broker.GapError](err); gone {
 		return false, nil
 	}
 	return err == nil && !m.Torn && m.First == s.chain[0].First, err

@@ -16,13 +16,13 @@ func (m *maker) landing(ctx context.Context) error {
 	source := m.pipeline.Source
 	f := Flow{Name: m.name(LandingFlow), Guarantee: string(sdk.ExactlyOnce)}
 	if _, err := m.prober.Manifest(ctx, registry.Source, &source.Use); err != nil {
-		m.fault(f.Name, source.Path, err, "")
+		m.fault(f.Name, source.Path, err)
 		m.plan.Flows = append(m.plan.Flows, f)
 		return nil
 	}
 	streams, err := m.prober.Streams(ctx, &source.Use)
 	if err != nil {
-		m.fault(f.Name, source.Path, err, "")
+		m.fault(f.Name, source.Path, err)
 		m.plan.Flows = append(m.plan.Flows, f)
 		return nil
 	}
@@ -144,7 +144,7 @@ func (m *maker) transform(
 	defer func() { f.Transforms = append(f.Transforms, described) }()
 	manifest, err := m.prober.Manifest(ctx, registry.Transform, &t.Use)
 	if err != nil {
-		m.fault(f.Name, t.Path, err, "")
+		m.fault(f.Name, t.Path, err)
 		return nil, columns{}
 	}
 	described.Version = manifest.Version
@@ -154,7 +154,7 @@ func (m *maker) transform(
 	}
 	planned, err := m.prober.Transform(ctx, &t.Use, inputs)
 	if err != nil {
-		m.fault(f.Name, t.Path, err, "")
+		m.fault(f.Name, t.Path, err)
 		return nil, columns{}
 	}
 	described.Cardinality, described.Deterministic = planned.Cardinality, planned.Deterministic
@@ -183,7 +183,7 @@ func (m *maker) checks(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.
 			err = m.prober.Check(ctx, &check.Use, inputs)
 		}
 		if err != nil {
-			m.fault(f.Name, check.Path, err, "")
+			m.fault(f.Name, check.Path, err)
 		}
 		described.Version = manifest.Version
 		f.Checks = append(f.Checks, described)
@@ -192,7 +192,7 @@ func (m *maker) checks(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.
 
 func (m *maker) sink(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.SchemaChange, lineage columns) {
 	if _, err := m.prober.Manifest(ctx, registry.Sink, &s.Sink.Use); err != nil {
-		m.fault(f.Name, s.Sink.Path, err, "")
+		m.fault(f.Name, s.Sink.Path, err)
 		return
 	}
 	if !known(inputs) {
@@ -201,7 +201,7 @@ func (m *maker) sink(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.Sc
 	opened, actions, err := m.prober.Sink(ctx, &s.Sink.Use,
 		sdk.OpenRequest{Flow: f.Name, Mode: sdk.WriteMode(s.Write.Mode), Key: s.Write.Key}, inputs)
 	if err != nil {
-		m.fault(f.Name, s.Sink.Path, err, "")
+		m.fault(f.Name, s.Sink.Path, err)
 		return
 	}
 	f.Guarantee = string(opened.Guarantee)

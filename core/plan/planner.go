@@ -118,9 +118,9 @@ func feeds(writer, reader spec.Flow) bool {
 	})
 }
 
-func (m *maker) fault(flow, path string, err error, hint string) {
+func (m *maker) fault(flow, path string, err error) {
 	m.plan.Faults = append(m.plan.Faults, Fault{
-		Flow: flow, Path: path, Message: err.Error(), Hint: hint, Environment: sdk.KindOf(err) != sdk.KindConfig, Err: err,
+		Flow: flow, Path: path, Message: err.Error(), Environment: sdk.KindOf(err) != sdk.KindConfig, Err: err,
 	})
 }
 

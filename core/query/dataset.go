@@ -53,7 +53,7 @@ func (e *Engine) viewOver(ctx context.Context, db *sql.DB, name zone.Name, view 
 		}
 		local[i], literals[i] = path, literal(path)
 	}
-	statement := `create view ` + table(name) + ` as select * from read_parquet([` + strings.Join(literals, ", ") + `])` + visible(view)
+	statement := fmt.Sprintf(`create view %s as select * from read_parquet([%s])%s`, table(name), strings.Join(literals, ", "), visible(view))
 	if _, err := db.ExecContext(ctx, statement); err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 		return mem.BufferSlice{mem.SliceBuffer(prefix)}, nil
 	}
 	prefix = protowire.AppendTag(prefix, fieldBody, protowire.BytesType)
-	prefix = protowire.AppendVarint(prefix, uint64(size))
+	prefix = protowire.AppendVarint(prefix, uint64(size)) //nolint:gosec // a length is never negative
 	return append(mem.BufferSlice{mem.SliceBuffer(prefix)}, lend(frame.Body)...), nil
 }
 

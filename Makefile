@@ -11,7 +11,6 @@ PLUGINS := $(notdir $(wildcard plugins/*))
 
 GOLANGCI_VERSION := v2.15.0
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
-BENCHSTAT_VERSION := latest
 
 export QANAT_TEST_DATA ?= $(abspath ../shared/data)
 export QANAT_MINIO := $(TOOLS)/minio
@@ -33,14 +32,14 @@ demo: build ## run the example pipeline on embedded servers and query its result
 	@cd demo && QANAT_PLUGINS=$(BIN)/plugins $(BIN)/qanat query "select day, country, orders, revenue from curated.shop.daily order by revenue desc limit 10"
 
 test: lint check-gen build tools ## install what is missing and run everything
-	go test -count=1 ./e2e/ -run TestHouse
-	go test -timeout 40m ./...
+	go test -tags=duckdb_arrow,minio -count=1 -timeout 60m ./...
 
 test-short: ## unit tests only, without linters and servers of others
 	go test -short ./core/... ./sdk/... ./registry/... ./specs/... ./plugins/... ./cmd/...
 
-bench: build ## measure the plugin hop and generator to landing; see e2e/bench/RESULTS.md
-	go run ./e2e/bench -bin $(BIN)
+bench: build ## measure the plugin hop, and generator to landing beside iceberg-go; see e2e/bench/RESULTS.md
+	go test -run '^$$' -bench 'Hop' -benchtime 3x ./core/pluginhost
+	go test -run '^$$' -bench 'GeneratorToLanding' -benchtime 3x ./core/flow
 
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## run the linters
 	$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) run ./...

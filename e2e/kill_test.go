@@ -127,7 +127,7 @@ func TestKilledRunsEndAsUndisturbedOnes(t *testing.T) {
 	calm := newFlights(t, file)
 	started := time.Now()
 	calm.Must("run", "air", "--env", "kills")
-	k := newKiller(t, time.Since(started), "run", "air", "--env", "kills")
+	k := newKiller(t, time.Since(started)/2, "run", "air", "--env", "kills")
 	calm.check()
 
 	const enough, rounds = 24, 12

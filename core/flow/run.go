@@ -177,11 +177,15 @@ func fenced(err error) bool {
 		sdk.KindOf(err) == sdk.KindFenced
 }
 
-// transient says whether trying again may help: what plugins say of their errors counts, and servers may come back.
+// transient says whether trying again may help: what plugins say of their errors counts, servers may come back, and a plugin that
+// does not start has started before, when the run was planned.
 func transient(err error) bool {
 	var held *HeldError
 	if fenced(err) || errors.As(err, &held) || errors.Is(err, ErrUpstream) || errors.Is(err, context.Canceled) {
 		return false
+	}
+	if _, ok := errors.AsType[*pluginhost.StartError](err); ok {
+		return true
 	}
 	return pluginhost.Retryable(err) || errors.Is(err, broker.ErrStalled) || errors.Is(err, broker.ErrLogCutBack) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || isNet(err)

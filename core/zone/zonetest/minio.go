@@ -31,15 +31,15 @@ type MinIO struct {
 	command  *exec.Cmd
 }
 
-// minioBinary is $MINIO_BIN, or .tools/minio of the repository.
+// minioBinary is $QANAT_MINIO, or .tools/minio of the repository.
 func minioBinary() (string, error) {
-	if bin := os.Getenv("MINIO_BIN"); bin != "" {
+	if bin := os.Getenv("QANAT_MINIO"); bin != "" {
 		return bin, nil
 	}
 	_, here, _, _ := runtime.Caller(0)
 	bin := filepath.Join(filepath.Dir(here), "..", "..", "..", ".tools", "minio")
 	if _, err := os.Stat(bin); err != nil {
-		return "", fmt.Errorf("no MinIO: set MINIO_BIN, or put the server at .tools/minio: %w", err)
+		return "", fmt.Errorf("no MinIO: set QANAT_MINIO, or put the server at .tools/minio: %w", err)
 	}
 	return bin, nil
 }

@@ -25,9 +25,9 @@ type everySetting struct {
 	Memory   Size                     `json:"memory,omitempty" jsonschema:"default=64MiB"`
 	Disk     Size                     `json:"disk,omitempty"`
 	Password Secret                   `json:"password,omitempty"`
-	Pool     poolSetting              `json:"pool,omitempty"`
+	Pool     poolSetting              `json:"pool"`
 	TLS      *tlsSetting              `json:"tls,omitempty"`
-	Auth     authSetting              `json:"auth,omitempty"`
+	Auth     authSetting              `json:"auth"`
 	Tables   []tableSetting           `json:"tables,omitempty"`
 	Named    map[string]*tableSetting `json:"named,omitempty"`
 	Labels   map[string]string        `json:"labels,omitempty"`
@@ -36,7 +36,7 @@ type everySetting struct {
 
 type poolSetting struct {
 	Size  int          `json:"size,omitempty" jsonschema:"default=4"`
-	Inner innerSetting `json:"inner,omitempty"`
+	Inner innerSetting `json:"inner"`
 }
 
 type innerSetting struct {

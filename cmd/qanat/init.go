@@ -20,7 +20,7 @@ name: NAME
 # nats:    {url: "nats://broker:4222", credentials: secrets/nats.creds}
 # objects: {endpoint: "minio:9000", access_key: "${env:S3_ACCESS_KEY}", secret_key: "${env:S3_SECRET_KEY}"}
 plugins:
-  path: [bin/plugins]
+  path: ["${env:QANAT_PLUGINS:-bin/plugins}"]
 `},
 	{"pipelines/first.yaml", `# A pipeline that needs nothing from outside: made-up rows, landed and summed up. Try:
 #   qanat plan first
@@ -102,11 +102,11 @@ func writeNew(path, text string) (bool, error) {
 	return true, errors.Join(err, f.Close())
 }
 
-var notInNames = regexp.MustCompile(`[^a-z0-9_-]+`)
+var notInNames = regexp.MustCompile(`[^a-z0-9_]+`)
 
-// projectName makes a name of the folder's.
+// projectName makes a name of the folder's that SQL takes without quotes.
 func projectName(folder string) string {
-	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(filepath.Base(folder)), "-"), "-_0123456789")
+	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(filepath.Base(folder)), "_"), "_0123456789")
 	if name == "" {
 		return "project"
 	}

@@ -9,13 +9,18 @@ import (
 	"github.com/qanat-data/qanat/core/spec"
 )
 
-// load reads the project's files. Warnings are printed; errors are returned together.
-func (a *app) load(ctx context.Context, pipeline string) (*spec.Bundle, error) {
+// read reads the project's files.
+func (a *app) read(ctx context.Context, pipeline string) (*spec.Bundle, []spec.Fault) {
 	options := spec.Options{Dir: a.dir, Env: a.env}
 	if pipeline != "" {
 		options.Files = []string{pipeline}
 	}
-	bundle, faults := spec.Load(ctx, options)
+	return spec.Load(ctx, options)
+}
+
+// load reads the project's files. Warnings are printed; errors are returned together.
+func (a *app) load(ctx context.Context, pipeline string) (*spec.Bundle, error) {
+	bundle, faults := a.read(ctx, pipeline)
 	if spec.HasErrors(faults) {
 		return nil, &engine.FaultsError{Faults: faults}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "plugin", Short: "List, inspect and lock plugins"}
+	cmd := &cobra.Command{Use: "plugin", Short: "List, inspect and lock plugins", Args: unknownVerb, RunE: showHelp}
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "list", Aliases: []string{"ls"}, Short: "List the plugins on the plugin path and whether they are as locked", Args: exactArgs(0),

@@ -32,8 +32,11 @@ func (a *app) queryCommand() *cobra.Command {
 			}
 			return a.start(cmd.Context(), "", func(p *engine.Project) error {
 				rows, err := p.Query(cmd.Context(), text)
-				if err != nil {
+				if _, wrong := errors.AsType[*query.StatementError](err); wrong {
 					return usage(err)
+				}
+				if err != nil {
+					return environment(err)
 				}
 				return errors.Join(a.printRows(rows), rows.Close())
 			})
@@ -112,7 +115,7 @@ func printable(r rune) rune {
 func (r *tableRows) row(values []any) error {
 	cells := make([]string, len(values))
 	for i, v := range values {
-		cells[i] = strings.Map(printable, textForm(r.kinds[i], v, "NULL"))
+		cells[i] = strings.Map(printable, query.TextForm(r.kinds[i], v, "NULL"))
 	}
 	r.t.row(cells...)
 	r.n++
@@ -138,7 +141,7 @@ func (r *csvRows) begin(columns, kinds []string) error {
 func (r *csvRows) row(values []any) error {
 	cells := make([]string, len(values))
 	for i, v := range values {
-		cells[i] = textForm(r.kinds[i], v, "")
+		cells[i] = query.TextForm(r.kinds[i], v, "")
 	}
 	return r.w.Write(cells)
 }
@@ -170,11 +173,11 @@ func (r *jsonRows) row(values []any) error {
 	r.n++
 	b.WriteString("\n  {")
 	for i, v := range values {
-		name, err := marshal(r.columns[i])
+		name, err := query.Marshal(r.columns[i])
 		if err != nil {
 			return err
 		}
-		value, err := marshal(jsonForm(r.kinds[i], v))
+		value, err := query.Marshal(query.JSONForm(r.kinds[i], v))
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/mattn/go-isatty"
@@ -59,22 +60,37 @@ and keeps its state in .qanat/ of the project folder.
 Exit codes: 0 done, 1 a run failed, 2 bad usage or spec, 3 environment (server, plugin, permission),
 4 denied by policy, 5 blocked by a check.`,
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.checkFlags() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkFlags(cmd.Name()) },
 	}
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.dir, "project", "C", "", "project folder (default: the nearest folder upwards with a qanat.yaml, else this one)")
 	flags.StringVar(&a.env, "env", "", "overlay to apply: overlays/ENV.yaml")
 	flags.StringVarP(&a.output, "output", "o", "table", "output format: table or json (query also csv)")
 	flags.StringVar(&a.logLevel, "log-level", "warn", "what to log on stderr: trace, debug, info, warn, error, off")
+	root.Args, root.RunE = unknownVerb, showHelp
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(a.initCommand(), a.validateCommand(), a.planCommand(), a.runCommand(), a.statusCommand(), a.queryCommand(),
 		a.pluginCommand(), a.versionCommand())
 	return root
 }
 
-func (a *app) checkFlags() error {
-	switch a.output {
-	case "table", "json", "csv":
+// unknownVerb refuses words after a command that only has commands below it.
+func unknownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q", cmd.CommandPath()+" "+args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += fmt.Sprintf("; did you mean %q?", strings.Join(near, ", "))
+	}
+	return usage(fmt.Errorf("%s; see %q", text, cmd.CommandPath()+" --help"))
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+func (a *app) checkFlags(verb string) error {
+	switch {
+	case a.output == "table", a.output == "json", a.output == "csv" && verb == "query":
 	default:
 		return usage(fmt.Errorf("output format %q: allowed are table, json and, for query, csv", a.output))
 	}
@@ -120,12 +136,10 @@ func exitCode(err error) int {
 	var plan *engine.PlanError
 	var held *flow.HeldError
 	var environment *environmentError
-	var changed *registry.ChangedError
-	var missing *registry.MissingError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &changed), errors.As(err, &missing), errors.As(err, &environment), errors.Is(err, engine.ErrServersLost):
+	case errors.As(err, &environment), pluginRefused(err), errors.Is(err, engine.ErrServersLost):
 		return exitEnvironment
 	case errors.As(err, &bad), errors.As(err, &faults):
 		return exitUsage
@@ -137,14 +151,23 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// planCode is the environment's only if nothing is wrong with the spec itself.
+// pluginRefused says whether a plugin's binary is missing, or is not what the lock file says.
+func pluginRefused(err error) bool {
+	var changed *registry.ChangedError
+	var missing *registry.MissingError
+	var conflict *registry.ConflictError
+	var manifest *registry.ManifestError
+	return errors.As(err, &changed) || errors.As(err, &missing) || errors.As(err, &conflict) || errors.As(err, &manifest)
+}
+
+// planCode is the environment's if any of the faults is: what is missing there may be the reason for the others.
 func planCode(e *engine.PlanError) int {
 	for _, f := range e.Plan.Faults {
-		if !f.Environment {
-			return exitUsage
+		if f.Environment {
+			return exitEnvironment
 		}
 	}
-	return exitEnvironment
+	return exitUsage
 }
 
 // environmentError marks a failure of what the command stands on.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -36,27 +37,20 @@ func maxArgs(n int) cobra.PositionalArgs {
 	}
 }
 
-func (a *app) validate(cmd *cobra.Command, argument string, show bool) (err error) {
-	project, err := a.open(cmd.Context(), argument)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closeErr := project.Close(cmd.Context()); err == nil {
-			err = closeErr
-		}
-	}()
-	pipelines := project.Bundle.Pipelines
-	faults, err := project.Validate(cmd.Context(), pipelines)
-	if err != nil {
-		return err
-	}
-	if spec.HasErrors(faults) {
+func (a *app) validate(cmd *cobra.Command, argument string, show bool) error {
+	bundle, faults := a.read(cmd.Context(), argument)
+	if bundle == nil {
 		return &engine.FaultsError{Faults: faults}
 	}
-	if err := spec.Print(a.err, faults, color(a.err)); err != nil {
-		return err
+	found, err := a.settings(cmd, bundle)
+	faults = append(faults, found...)
+	if err == nil && spec.HasErrors(faults) {
+		return &engine.FaultsError{Faults: faults}
 	}
+	if printErr := spec.Print(a.err, faults, color(a.err)); printErr != nil || err != nil {
+		return errors.Join(err, printErr)
+	}
+	pipelines := bundle.Pipelines
 	if !show {
 		return a.printValid(pipelines)
 	}
@@ -66,6 +60,19 @@ func (a *app) validate(cmd *cobra.Command, argument string, show bool) (err erro
 		}
 	}
 	return nil
+}
+
+// settings asks the plugins about their settings, also where the files have other faults, so that all are told at once.
+func (a *app) settings(cmd *cobra.Command, bundle *spec.Bundle) (faults []spec.Fault, err error) {
+	project, err := engine.Open(bundle, a.logger())
+	if unresolved, ok := errors.AsType[*engine.FaultsError](err); ok {
+		return unresolved.Faults, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, project.Close(cmd.Context())) }()
+	return project.Validate(cmd.Context(), bundle.Pipelines)
 }
 
 func (a *app) printValid(pipelines []*spec.Pipeline) error {

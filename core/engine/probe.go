@@ -20,8 +20,11 @@ type probe struct {
 	project *Project
 }
 
-// Plan works out what a pipeline will do. Nothing is changed.
+// Plan works out what a pipeline will do. Nothing is changed. Settings that don't fit their plugin give a *FaultsError.
 func (p *Project) Plan(ctx context.Context, pipeline *spec.Pipeline) (*plan.Plan, error) {
+	if faults := p.settings(ctx, pipeline); spec.HasErrors(faults) {
+		return nil, &FaultsError{Faults: faults}
+	}
 	return plan.Make(ctx, pipeline, &probe{project: p})
 }
 

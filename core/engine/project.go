@@ -34,7 +34,7 @@ type Project struct {
 	Log      hclog.Logger
 	Alloc    memory.Allocator
 
-	settings *spec.Project
+	resolved *spec.Project // with references replaced
 	instance *instance.Instance
 	ledger   *ledger.Ledger
 }
@@ -49,7 +49,7 @@ func Open(bundle *spec.Bundle, log hclog.Logger) (*Project, error) {
 	if len(faults) > 0 {
 		return nil, &FaultsError{Faults: faults}
 	}
-	p.settings = resolved
+	p.resolved = resolved
 	var err error
 	if p.Lock, err = registry.OpenLock(filepath.Join(bundle.Dir, LockFile)); err != nil {
 		return nil, err
@@ -67,28 +67,33 @@ func Open(bundle *spec.Bundle, log hclog.Logger) (*Project, error) {
 // PluginPaths are the folders that plugins are looked for in, absolute.
 func (p *Project) PluginPaths() []string {
 	var paths []string
-	for _, path := range p.settings.Plugins.Path {
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(p.Bundle.Dir, path)
-		}
-		paths = append(paths, path)
+	for _, path := range p.resolved.Plugins.Path {
+		paths = append(paths, p.path(path))
 	}
 	return paths
 }
 
+// path makes a path of the project file absolute; relative ones start from the project folder.
+func (p *Project) path(path string) string {
+	if path == "" {
+		return ""
+	}
+	return p.Bundle.Path(path)
+}
+
 // Start starts the project's servers, or connects to those of the process that has.
 func (p *Project) Start(ctx context.Context) error {
-	nats, store := p.settings.NATS, p.settings.Objects
+	nats, store := p.resolved.NATS, p.resolved.Objects
 	running, err := instance.Open(ctx, instance.Settings{
 		Dir: filepath.Join(p.Bundle.Dir, StateDir),
 		NATS: instance.NATS{
-			URL: nats.URL, User: nats.User, Password: nats.Password.Reveal(), CredentialsFile: nats.Credentials,
+			URL: nats.URL, User: nats.User, Password: nats.Password.Reveal(), CredentialsFile: p.path(nats.Credentials),
 		},
 		Objects: objects.Settings{
 			Endpoint: store.Endpoint, AccessKey: store.AccessKey.Reveal(), SecretKey: store.SecretKey.Reveal(),
 			Region: store.Region, Secure: store.Secure, BucketPrefix: store.BucketPrefix,
 		},
-		State: instance.State{Type: p.settings.State.Type}, LandingRetention: store.LandingRetention.Std(), Logger: p.Log,
+		State: instance.State{Type: p.resolved.State.Type}, LandingRetention: store.LandingRetention.Std(), Logger: p.Log,
 	})
 	if err != nil {
 		return err

@@ -86,11 +86,50 @@ func (e *Engine) query(ctx context.Context, db *sql.DB, text string) (*sql.Rows,
 	if err := lock(ctx, db, files); err != nil {
 		return nil, err
 	}
+	if err := onlyReads(ctx, db, text); err != nil {
+		return nil, err
+	}
 	rows, err := db.QueryContext(ctx, text)
 	if err != nil {
-		return nil, e.explain(ctx, err)
+		return nil, &StatementError{e.explain(ctx, err)}
 	}
 	return rows, nil
+}
+
+// StatementError says that the statement is wrong, or can't be answered as it stands.
+type StatementError struct{ error }
+
+// Unwrap gives DuckDB's error.
+func (e *StatementError) Unwrap() error { return e.error }
+
+// onlyReads refuses a statement that would change something: it would change this query's copies, to no effect. What can't be
+// prepared is left to the query itself, which says why.
+func onlyReads(ctx context.Context, db *sql.DB, text string) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	return conn.Raw(func(driver any) error {
+		raw, ok := driver.(*duckdb.Conn)
+		if !ok {
+			return fmt.Errorf("the connection is a %T, not DuckDB's", driver)
+		}
+		prepared, err := raw.PrepareContext(ctx, text)
+		if err != nil {
+			return nil //nolint:nilerr // the query fails for the same reason, and says it
+		}
+		defer func() { _ = prepared.Close() }()
+		statement, ok := prepared.(*duckdb.Stmt)
+		if !ok {
+			return nil
+		}
+		kind, err := statement.StatementType()
+		if err != nil || kind == duckdb.STATEMENT_TYPE_SELECT || kind == duckdb.STATEMENT_TYPE_EXPLAIN {
+			return err
+		}
+		return &StatementError{errors.New("only queries are answered: datasets are written by pipelines")}
+	})
 }
 
 // lock leaves DuckDB nothing of this machine but the datasets' files.
@@ -111,7 +150,7 @@ func lock(ctx context.Context, db *sql.DB, files []string) error {
 	return nil
 }
 
-var datasetPattern = regexp.MustCompile(`"?\b(landing|processing|curated|serving|quarantine)"?\s*\.\s*("[^"]+"|[A-Za-z0-9_-]+)\s*\.\s*("[^"]+"|[A-Za-z0-9_-]+)`)
+var datasetPattern = regexp.MustCompile(`(?i)"?\b(landing|processing|curated|serving|quarantine)"?\s*\.\s*("[^"]+"|[A-Za-z0-9_-]+)\s*\.\s*("[^"]+"|[A-Za-z0-9_-]+)`)
 
 // named are the existing datasets that a text mentions.
 func (e *Engine) named(ctx context.Context, text string) ([]zone.Name, error) {
@@ -121,7 +160,7 @@ func (e *Engine) named(ctx context.Context, text string) ([]zone.Name, error) {
 	}
 	var names []zone.Name
 	for _, m := range datasetPattern.FindAllStringSubmatch(text, -1) {
-		name := zone.Name{Zone: m[1], Namespace: unquote(m[2]), Dataset: unquote(m[3])}
+		name := zone.Name{Zone: strings.ToLower(m[1]), Namespace: unquote(m[2]), Dataset: unquote(m[3])}
 		if slices.Contains(known, name) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -135,8 +174,11 @@ func (e *Engine) explain(ctx context.Context, err error) error {
 		return err
 	}
 	known, listErr := e.settings.Zones.List(ctx)
-	if listErr != nil || len(known) == 0 {
+	if listErr != nil {
 		return err
+	}
+	if len(known) == 0 {
+		return fmt.Errorf("%w\nthere are no datasets yet", err)
 	}
 	names := make([]string, len(known))
 	for i, name := range known {
@@ -147,7 +189,9 @@ func (e *Engine) explain(ctx context.Context, err error) error {
 
 func quote(name string) string   { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 func literal(text string) string { return `'` + strings.ReplaceAll(text, `'`, `''`) + `'` }
-func unquote(name string) string { return strings.Trim(name, `"`) }
 func table(name zone.Name) string {
 	return quote(name.Zone) + "." + quote(name.Namespace) + "." + quote(name.Dataset)
 }
+
+// unquote is a part of a dataset's name as it is kept: SQL does not tell upper and lower case apart, quoted or not.
+func unquote(name string) string { return strings.ToLower(strings.Trim(name, `"`)) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -48,10 +49,8 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 type parser struct{ around []reflect.Type }
 
 func (p *parser) fields(t reflect.Type) ([]field, error) {
-	for _, outer := range p.around {
-		if outer == t {
-			return nil, fmt.Errorf("type %s holds itself, which no column can", t)
-		}
+	if slices.Contains(p.around, t) {
+		return nil, fmt.Errorf("type %s holds itself, which no column can", t)
 	}
 	p.around = append(p.around, t)
 	defer func() { p.around = p.around[:len(p.around)-1] }()
@@ -77,7 +76,7 @@ func (p *parser) collect(t reflect.Type, path []int) ([]field, error) {
 	var faults []error
 	for i := range t.NumField() {
 		goField := t.Field(i)
-		index := append(path[:len(path):len(path)], i)
+		index := slices.Concat(path, []int{i})
 		tag := tagOf(goField)
 		if tag.skip {
 			continue

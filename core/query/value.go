@@ -1,4 +1,4 @@
-package main
+package query
 
 import (
 	"encoding/base64"
@@ -17,9 +17,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// jsonForm turns a value of a DuckDB type, written as DuckDB does, into what JSON has types for. What could lose digits as a JSON
+// JSONForm turns a value of a DuckDB type, written as DuckDB does, into what JSON has types for. What could lose digits as a JSON
 // number, such as a decimal, is text, and bytes are base64.
-func jsonForm(kind string, value any) any {
+func JSONForm(kind string, value any) any {
 	switch v := value.(type) {
 	case nil, bool, string, int8, int16, int32, int64, int, uint8, uint16, uint32, uint64:
 		return v
@@ -39,7 +39,7 @@ func jsonForm(kind string, value any) any {
 	case duckdb.Interval:
 		return fmt.Sprintf("%d months %d days %s", v.Months, v.Days, time.Duration(v.Micros)*time.Microsecond)
 	case duckdb.Union:
-		return jsonForm("", v.Value)
+		return JSONForm("", v.Value)
 	case []any:
 		return listForm(kind, v)
 	case map[string]any:
@@ -52,8 +52,8 @@ func jsonForm(kind string, value any) any {
 	return value
 }
 
-// textForm is a value as text.
-func textForm(kind string, value any, null string) string {
+// TextForm is a value of a DuckDB type as text, and null for none.
+func TextForm(kind string, value any, null string) string {
 	switch v := value.(type) {
 	case nil:
 		return null
@@ -70,11 +70,11 @@ func textForm(kind string, value any, null string) string {
 			return bytesForm(v)
 		}
 	}
-	switch form := jsonForm(kind, value).(type) {
+	switch form := JSONForm(kind, value).(type) {
 	case string:
 		return form
 	case map[string]any, []any:
-		doc, err := marshal(form)
+		doc, err := Marshal(form)
 		if err != nil {
 			return fmt.Sprint(form)
 		}
@@ -84,8 +84,8 @@ func textForm(kind string, value any, null string) string {
 	}
 }
 
-// marshal is JSON without escapes for HTML.
-func marshal(value any) ([]byte, error) {
+// Marshal is JSON without escapes for HTML.
+func Marshal(value any) ([]byte, error) {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
@@ -161,7 +161,7 @@ func listForm(kind string, items []any) []any {
 	}
 	out := make([]any, len(items))
 	for i, item := range items {
-		out[i] = jsonForm(element, item)
+		out[i] = JSONForm(element, item)
 	}
 	return out
 }
@@ -174,7 +174,7 @@ func structForm(kind string, fields map[string]any) map[string]any {
 	}
 	out := make(map[string]any, len(fields))
 	for name, value := range fields {
-		out[name] = jsonForm(kinds[name], value)
+		out[name] = JSONForm(kinds[name], value)
 	}
 	return out
 }
@@ -183,7 +183,7 @@ func mapForm(kind string, m duckdb.OrderedMap) map[string]any {
 	of := append(arguments(kind), "", "")
 	out := make(map[string]any, m.Len())
 	for i, key := range m.Keys() {
-		out[textForm(of[0], key, "null")] = jsonForm(of[1], m.Values()[i])
+		out[TextForm(of[0], key, "null")] = JSONForm(of[1], m.Values()[i])
 	}
 	return out
 }

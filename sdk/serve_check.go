@@ -12,23 +12,10 @@ import (
 
 // Check implements pluginv1.PluginServer.
 func (s *server) Check(stream grpc.BidiStreamingServer[pluginv1.Frame, pluginv1.Frame]) error {
-	session := newSession(s, stream)
-	defer session.close()
-	ctx := stream.Context()
-	request, err := session.begin()
-	if err != nil {
-		return err
-	}
-	check, err := open[Check](ctx, s, pluginv1.Kind_KIND_CHECK, request.GetConfig(), request.GetScratch())
-	if err != nil {
-		return session.answer(err)
-	}
-	defer s.close(ctx, check)
-	if err := session.done(); err != nil {
-		return err
-	}
-	calls := &checkCalls{session: session, check: check}
-	return session.serve(func(frame *wire.Frame) error { return calls.handle(ctx, frame) })
+	return serveCalls(s, stream, pluginv1.Kind_KIND_CHECK,
+		func(_ context.Context, session *session, check Check, _ *pluginv1.Open) (handler, error) {
+			return (&checkCalls{session: session, check: check}).handle, nil
+		})
 }
 
 type checkCalls struct {

@@ -12,23 +12,10 @@ import (
 
 // Transform implements pluginv1.PluginServer.
 func (s *server) Transform(stream grpc.BidiStreamingServer[pluginv1.Frame, pluginv1.Frame]) error {
-	session := newSession(s, stream)
-	defer session.close()
-	ctx := stream.Context()
-	request, err := session.begin()
-	if err != nil {
-		return err
-	}
-	transform, err := open[Transform](ctx, s, pluginv1.Kind_KIND_TRANSFORM, request.GetConfig(), request.GetScratch())
-	if err != nil {
-		return session.answer(err)
-	}
-	defer s.close(ctx, transform)
-	if err := session.done(); err != nil {
-		return err
-	}
-	calls := &transformCalls{session: session, transform: transform, versions: map[string]int{}}
-	return session.serve(func(frame *wire.Frame) error { return calls.handle(ctx, frame) })
+	return serveCalls(s, stream, pluginv1.Kind_KIND_TRANSFORM,
+		func(_ context.Context, session *session, transform Transform, _ *pluginv1.Open) (handler, error) {
+			return (&transformCalls{session: session, transform: transform, versions: map[string]int{}}).handle, nil
+		})
 }
 
 type transformCalls struct {

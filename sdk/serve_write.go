@@ -12,40 +12,28 @@ import (
 
 // Write implements pluginv1.PluginServer.
 func (s *server) Write(stream grpc.BidiStreamingServer[pluginv1.Frame, pluginv1.Frame]) error {
-	session := newSession(s, stream)
-	defer session.close()
-	ctx := stream.Context()
-	request, err := session.begin()
-	if err != nil {
-		return err
-	}
-	sink, err := open[Sink](ctx, s, pluginv1.Kind_KIND_SINK, request.GetConfig(), request.GetScratch())
-	if err != nil {
-		return session.answer(err)
-	}
-	defer s.close(ctx, sink)
-	write := request.GetWrite()
-	opened, err := sink.Open(ctx, OpenRequest{Flow: write.GetFlow(), Mode: WriteMode(write.GetMode()), Key: write.GetKey()})
-	if err != nil {
-		return session.answer(err)
-	}
-	err = session.send(&pluginv1.Head{Kind: &pluginv1.Head_Opened{Opened: &pluginv1.Opened{
-		Guarantee: string(opened.Guarantee), PreferredRows: opened.PreferredRows, PreferredBytes: opened.PreferredBytes,
-		External: &pluginv1.ExternalDataset{Namespace: opened.External.Namespace, Name: opened.External.Name},
-	}}})
-	if err != nil {
-		return err
-	}
-	if err := session.done(); err != nil {
-		return err
-	}
-	calls := &sinkCalls{session: session, sink: sink}
-	return session.serve(func(frame *wire.Frame) error { return calls.handle(ctx, frame) })
+	return serveCalls(s, stream, pluginv1.Kind_KIND_SINK,
+		func(ctx context.Context, session *session, sink Sink, request *pluginv1.Open) (handler, error) {
+			calls := &sinkCalls{session: session, sink: sink}
+			return calls.handle, calls.open(ctx, request.GetWrite())
+		})
 }
 
 type sinkCalls struct {
 	session *session
 	sink    Sink
+}
+
+// open tells the sink about its flow, and the host what the sink promises.
+func (c *sinkCalls) open(ctx context.Context, write *pluginv1.Write) error {
+	opened, err := c.sink.Open(ctx, OpenRequest{Flow: write.GetFlow(), Mode: WriteMode(write.GetMode()), Key: write.GetKey()})
+	if err != nil {
+		return err
+	}
+	return c.session.send(&pluginv1.Head{Kind: &pluginv1.Head_Opened{Opened: &pluginv1.Opened{
+		Guarantee: string(opened.Guarantee), PreferredRows: opened.PreferredRows, PreferredBytes: opened.PreferredBytes,
+		External: &pluginv1.ExternalDataset{Namespace: opened.External.Namespace, Name: opened.External.Name},
+	}}})
 }
 
 func (c *sinkCalls) handle(ctx context.Context, frame *wire.Frame) error {

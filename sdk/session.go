@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -194,6 +195,37 @@ func schemaChange(name string, version uint32, message []byte, key []string) (Sc
 		return SchemaChange{}, fmt.Errorf("schema of %q: %w", name, err)
 	}
 	return SchemaChange{Stream: name, Version: int(version), Schema: schema, Key: key}, nil
+}
+
+// handler answers one frame of the host.
+type handler func(ctx context.Context, frame *wire.Frame) error
+
+// serveCalls is the life of a transform, a check or a sink: open, then calls one after the other until the host closes its side
+// or a call fails.
+func serveCalls[T closer](
+	s *server, stream grpc.ServerStream, kind pluginv1.Kind,
+	begin func(context.Context, *session, T, *pluginv1.Open) (handler, error),
+) error {
+	session := newSession(s, stream)
+	defer session.close()
+	ctx := stream.Context()
+	request, err := session.begin()
+	if err != nil {
+		return err
+	}
+	instance, err := open[T](ctx, s, kind, request.GetConfig(), request.GetScratch())
+	if err != nil {
+		return session.answer(err)
+	}
+	defer s.close(ctx, instance)
+	handle, err := begin(ctx, session, instance, request)
+	if err != nil {
+		return session.answer(err)
+	}
+	if err := session.done(); err != nil {
+		return err
+	}
+	return session.serve(func(frame *wire.Frame) error { return handle(ctx, frame) })
 }
 
 // serve answers the host's calls one after the other until it closes its side or a call fails.

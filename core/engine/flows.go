@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/plan"
@@ -46,10 +47,32 @@ func (p *Project) flows(ctx context.Context, pipeline *spec.Pipeline, planned *p
 			if err != nil {
 				return nil, err
 			}
+			if f.Pinned {
+				settings.Datasets.Upstream = upstream(planned, f)
+			}
 			all = append(all, settings)
 		}
 	}
 	return all, nil
+}
+
+// upstream are the flows that a flow's input comes from, near and far. A pinned read of what a failed run has left half done would
+// replace a whole dataset by a part of it, so each of them has to end well.
+func upstream(planned *plan.Plan, of plan.Flow) []string {
+	all := slices.Clone(of.After)
+	for i := 0; i < len(all); i++ {
+		for _, f := range planned.Flows {
+			if f.Name != all[i] {
+				continue
+			}
+			for _, name := range f.After {
+				if !slices.Contains(all, name) {
+					all = append(all, name)
+				}
+			}
+		}
+	}
+	return all
 }
 
 func (p *Project) landing(ctx context.Context, pipeline *spec.Pipeline, f plan.Flow) (*flow.Settings, error) {

@@ -25,7 +25,14 @@ func (p *Project) Plan(ctx context.Context, pipeline *spec.Pipeline) (*plan.Plan
 	if faults := p.settings(ctx, pipeline); spec.HasErrors(faults) {
 		return nil, &FaultsError{Faults: faults}
 	}
-	return plan.Make(ctx, pipeline, &probe{project: p})
+	planned, err := plan.Make(ctx, pipeline, &probe{project: p})
+	if err != nil {
+		return nil, err
+	}
+	for i := range planned.Faults { // plugins may quote their settings
+		planned.Faults[i].Message = p.Resolver.Redact(planned.Faults[i].Message)
+	}
+	return planned, nil
 }
 
 // instanceOf is a plugin of a spec with its settings resolved.

@@ -45,12 +45,10 @@ func Open(bundle *spec.Bundle, log hclog.Logger) (*Project, error) {
 		Bundle: bundle, Log: log, Alloc: memory.DefaultAllocator,
 		Resolver: spec.NewResolver(spec.ResolverSettings{Dir: bundle.Dir, FilesBelow: bundle.Project.FilesBelow}),
 	}
-	resolved, faults := p.Resolver.Project(bundle.Project)
-	if len(faults) > 0 {
-		return nil, &FaultsError{Faults: faults}
-	}
-	p.resolved = resolved
 	var err error
+	if p.resolved, err = p.resolve(bundle.Project); err != nil {
+		return nil, err
+	}
 	if p.Lock, err = registry.OpenLock(filepath.Join(bundle.Dir, LockFile)); err != nil {
 		return nil, err
 	}
@@ -62,6 +60,23 @@ func Open(bundle *spec.Bundle, log hclog.Logger) (*Project, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// resolve resolves the project file. Only what is secret in it is kept for redaction: folders and addresses stay readable.
+func (p *Project) resolve(project *spec.Project) (*spec.Project, error) {
+	resolved, faults := spec.NewResolver(spec.ResolverSettings{Dir: p.Bundle.Dir, FilesBelow: project.FilesBelow}).Project(project)
+	if len(faults) > 0 {
+		return nil, &FaultsError{Faults: faults}
+	}
+	for _, path := range []string{"/nats/password", "/objects/access_key", "/objects/secret_key", "/state/dsn"} {
+		if project.Node == nil {
+			break
+		}
+		if _, faults := p.Resolver.Resolve(project.Node.At(path)); len(faults) > 0 {
+			return nil, &FaultsError{Faults: faults}
+		}
+	}
+	return resolved, nil
 }
 
 // PluginPaths are the folders that plugins are looked for in, absolute.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,13 +15,36 @@ import (
 // Summary is what a run did.
 type Summary struct {
 	Pipeline string        `json:"pipeline"`
-	Flows    []flow.Status `json:"flows"`
+	Flows    []FlowSummary `json:"flows"`
 	Seconds  float64       `json:"seconds"`
+}
+
+// FlowSummary is what a flow did, and how long it took from the start of the run.
+type FlowSummary struct {
+	flow.Status
+	Seconds float64 `json:"seconds"`
 }
 
 // PlanError says that a pipeline can't run.
 type PlanError struct {
-	Plan *plan.Plan
+	Plan     *plan.Plan
+	Pipeline *spec.Pipeline
+}
+
+// Faults are the plan's faults at their places in the files.
+func (e *PlanError) Faults() []spec.Fault {
+	var faults []spec.Fault
+	for _, f := range e.Plan.Faults {
+		var inFiles *FaultsError
+		if errors.As(f.Err, &inFiles) {
+			faults = append(faults, inFiles.Faults...)
+			continue
+		}
+		fault := e.Pipeline.Node.Fault(f.Path, "plan", "flow "+f.Flow+": "+f.Message)
+		fault.Hint = f.Hint
+		faults = append(faults, fault)
+	}
+	return faults
 }
 
 // Error joins the faults.
@@ -34,12 +58,13 @@ func (e *PlanError) Error() string {
 
 // Run is a pipeline that is being run.
 type Run struct {
-	Progress *flow.Progress
+	progress *flow.Progress
 	names    []string
 	flows    []*flow.Settings
 	runtime  *flow.Runtime
 	pipeline string
 	lost     <-chan struct{}
+	redact   func(string) string
 }
 
 // Prepare plans a pipeline and readies its flows. A pipeline with faults gives a *PlanError.
@@ -49,20 +74,20 @@ func (p *Project) Prepare(ctx context.Context, pipeline *spec.Pipeline) (*Run, *
 		return nil, nil, err
 	}
 	if len(planned.Faults) > 0 {
-		return nil, planned, &PlanError{Plan: planned}
+		return nil, planned, &PlanError{Plan: planned, Pipeline: pipeline}
 	}
 	flows, err := p.flows(ctx, pipeline, planned)
 	if err != nil {
 		return nil, planned, err
 	}
-	run := &Run{flows: flows, pipeline: pipeline.Name, lost: p.Lost()}
+	run := &Run{flows: flows, pipeline: pipeline.Name, lost: p.Lost(), redact: p.Resolver.Redact}
 	for _, f := range flows {
 		run.names = append(run.names, f.Name)
 	}
-	run.Progress = flow.NewProgress(run.names...)
+	run.progress = flow.NewProgress(run.names...)
 	run.runtime = &flow.Runtime{
 		Zones: p.Zones(), Broker: p.instance.Broker(), Ledger: p.ledger, Plugins: p.Plugins, Log: p.Log, Alloc: p.Alloc,
-		Owner: flow.NewOwner(), Progress: run.Progress,
+		Owner: flow.NewOwner(), Progress: run.progress,
 	}
 	return run, planned, nil
 }
@@ -95,9 +120,29 @@ func (r *Run) Go(ctx context.Context, stopping <-chan struct{}) (Summary, error)
 	watcher.Wait()
 	summary := Summary{Pipeline: r.pipeline, Seconds: time.Since(started).Seconds()}
 	for _, name := range r.names {
-		summary.Flows = append(summary.Flows, r.Progress.Of(name))
+		status := r.Status(name)
+		summary.Flows = append(summary.Flows, FlowSummary{Status: status, Seconds: status.Ended.Sub(status.Started).Seconds()})
 	}
-	return summary, errors.Join(failures...)
+	return summary, worst(failures)
+}
+
+// worst leaves out the flows that only wait, for a decision or for a flow before them, if others failed.
+func worst(failures []error) error {
+	failed := slices.DeleteFunc(slices.Clone(failures), func(err error) bool {
+		_, held := errors.AsType[*flow.HeldError](err)
+		return err == nil || held || errors.Is(err, flow.ErrUpstream)
+	})
+	if len(failed) > 0 {
+		return errors.Join(failed...)
+	}
+	return errors.Join(failures...)
+}
+
+// Status is how a flow is doing. What plugins say of it may quote their settings, so secrets are taken out.
+func (r *Run) Status(name string) flow.Status {
+	status := r.progress.Of(name)
+	status.Note = r.redact(status.Note)
+	return status
 }
 
 // Flows are the names of the run's flows, in the order of the plan.

@@ -102,6 +102,10 @@ func (c *checker) passGood(ctx context.Context, b sdk.Batch, bad map[int]bool, r
 	if err != nil {
 		return err
 	}
+	if good.NumRows() == 0 {
+		good.Release()
+		return emit(item{rejects: rejects})
+	}
 	b.Record = good
 	if err := emit(item{batch: &b}); err != nil {
 		return err

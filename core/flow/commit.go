@@ -94,7 +94,7 @@ func (c *committer) follow(ctx context.Context, r *broker.Reader) error {
 		if err != nil {
 			return fmt.Errorf("read the log: %w", err)
 		}
-		if m.Header[keyKind] == frameEnd {
+		if m.Header[keyKind] == frameEnd && m.Epoch == c.epoch {
 			return nil
 		}
 		if err := c.frame(ctx, m); err != nil {
@@ -108,7 +108,10 @@ func (c *committer) frame(ctx context.Context, m broker.Message) error {
 		return fmt.Errorf("log sequence %d: a frame of the open unit is torn", m.First)
 	}
 	switch kind := m.Header[keyKind]; kind {
-	case frameTakeover:
+	case frameTakeover, frameEnd:
+		if m.Epoch > c.epoch {
+			return fmt.Errorf("log sequence %d: epoch %d took over: %w", m.First, m.Epoch, ledger.ErrFenced)
+		}
 		return nil
 	case frameSchema:
 		change, err := c.frames.schema(m)
@@ -155,13 +158,19 @@ func (c *committer) reject(ctx context.Context, m broker.Message) error {
 	return c.relieve(ctx, m)
 }
 
+// frameOverhead is about what a frame takes in the log beside its body.
+const frameOverhead = 1 << 10
+
 // relieve purges staged frames of a unit that is large compared to the log. Should this runner die, the unit is read again.
 func (c *committer) relieve(ctx context.Context, m broker.Message) error {
-	c.consumed += int64(len(m.Body))
+	c.consumed += int64(len(m.Body)) + frameOverhead
 	if c.consumed < c.logBytes/4 {
 		return nil
 	}
 	c.consumed = 0
+	if err := c.runtime.Ledger.Check(ctx, c.settings.Name, c.epoch); err != nil { // the frames may be another runner's by now
+		return err
+	}
 	return c.log.Purge(ctx, m.Last)
 }
 
@@ -310,7 +319,7 @@ func (c *committer) rejectLate(ctx context.Context, u *unit, late []rejected, ou
 		return nil
 	}
 	c.refused += int64(len(late))
-	if err := c.rejects.write(ctx, u.Seq, late); err != nil {
+	if err := c.rejects.writeLate(ctx, u.Seq, late); err != nil {
 		return err
 	}
 	mark := u.mark()

@@ -36,7 +36,7 @@ type closeFrame struct {
 	// Rows are the rows of each stream; streams without rows are not in it.
 	Rows     map[string]int64 `json:"rows"`
 	Rejected int64            `json:"rejected"`
-	// Fingerprint names the definition of the flow that made the unit.
+	// Fingerprint names what made the unit, see Settings.made.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	closing
 }

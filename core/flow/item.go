@@ -56,6 +56,10 @@ func (d decision) stricter(other decision) decision {
 	return d
 }
 
+func (i item) empty() bool {
+	return i.schema == nil && i.batch == nil && len(i.rejects) == 0 && i.closing == nil
+}
+
 func (i item) release() {
 	if i.batch != nil {
 		i.batch.Record.Release()
@@ -70,6 +74,16 @@ func send(ctx context.Context, out chan<- item, i item) error {
 	case <-ctx.Done():
 		i.release()
 		return context.Cause(ctx)
+	}
+}
+
+// next takes an item; false when there are no more, or the flow ends.
+func next(ctx context.Context, in <-chan item) (item, bool) {
+	select {
+	case i, more := <-in:
+		return i, more
+	case <-ctx.Done():
+		return item{}, false
 	}
 }
 

@@ -65,7 +65,7 @@ func (p *producer) add(w worker) {
 
 func (p *producer) startReader(ctx context.Context, at, acked sdk.Position) error {
 	if p.settings.Datasets != nil {
-		datasets, err := newDatasetReader(p.settings.Datasets, p.settings.Fingerprint, p.runtime, at)
+		datasets, err := newDatasetReader(p.settings, p.runtime, at)
 		if err != nil {
 			return err
 		}
@@ -102,8 +102,10 @@ func (p *producer) startChecks(ctx context.Context) error {
 
 // run produces units from seq next on until the end of input.
 func (p *producer) run(ctx context.Context, log *broker.Publisher, next int64, at sdk.Position) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	group, ctx := errgroup.WithContext(ctx)
-	publish := newPublisher(log, next, p.settings.Fingerprint)
+	publish := newPublisher(log, next, p.settings.made())
 	first := make(chan item, stageDepth)
 	group.Go(func() error {
 		defer close(first)
@@ -114,17 +116,23 @@ func (p *producer) run(ctx context.Context, log *broker.Publisher, next int64, a
 		in, out := last, make(chan item, stageDepth)
 		last = out
 		group.Go(func() error {
-			defer drain(in)
-			defer close(out)
-			return s(ctx, in, out)
+			err := s(ctx, in, out)
+			close(out)
+			return leave(err, in, cancel)
 		})
 	}
 	end := last
-	group.Go(func() error {
-		defer drain(end)
-		return publish.run(ctx, end)
-	})
+	group.Go(func() error { return leave(publish.run(ctx, end), end, cancel) })
 	return group.Wait()
+}
+
+// leave ends a stage: after a failure, what is before it must stop first, or it would be read to its end only to be dropped.
+func leave(err error, in <-chan item, cancel context.CancelCauseFunc) error {
+	if err != nil {
+		cancel(err)
+	}
+	drain(in)
+	return err
 }
 
 // stop asks the reader to come to an end.

@@ -48,12 +48,15 @@ func (p *publisher) reset() {
 
 func (p *publisher) run(ctx context.Context, in <-chan item) error {
 	defer p.reset()
-	for i := range in {
+	for {
+		i, more := next(ctx, in)
+		if !more {
+			return context.Cause(ctx)
+		}
 		if err := p.item(ctx, i); err != nil {
 			return err
 		}
 	}
-	return context.Cause(ctx)
 }
 
 func (p *publisher) item(ctx context.Context, i item) error {

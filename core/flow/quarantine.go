@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/wire"
 )
 
 // quarantineSchema is the schema of every quarantine dataset; core/zone adds seq, flow and time.
@@ -51,7 +52,8 @@ func rawRow(batch arrow.RecordBatch, row int) []byte {
 	if err != nil || len(raw) < 2 {
 		return fmt.Appendf(nil, "row %d can't be shown: %v", row, err)
 	}
-	return raw[1 : len(raw)-1] // MarshalJSON gives an array of one object
+	raw = raw[1 : len(raw)-1] // MarshalJSON gives an array of one object
+	return raw[:min(len(raw), wire.MaxRaw)]
 }
 
 // rejectRows emits the rows of a batch that a plugin rejected.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -20,6 +21,7 @@ type datasetReader struct {
 	settings    *DatasetSettings
 	runtime     *Runtime
 	fingerprint string
+	ahead       int64 // rows of small units to read between two checkpoints
 	at          datasetPosition
 	versions    map[zone.Name]int
 	schemas     map[zone.Name]*arrow.Schema
@@ -28,8 +30,8 @@ type datasetReader struct {
 
 // datasetPosition is the position of a dataset reader.
 type datasetPosition struct {
-	// Flows are the writing flows, each with the last of its units that was read.
-	Flows map[string]int64 `json:"flows"`
+	// Datasets are the inputs, each with its writing flows and the last of their units that was read from it.
+	Datasets map[string]map[string]int64 `json:"datasets"`
 	// Fingerprint of the definition that a pinned read was made for.
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
@@ -37,10 +39,16 @@ type datasetPosition struct {
 // ErrUpstream says that a pinned read can't begin because a flow that it depends on did not end well.
 var ErrUpstream = errors.New("a flow before it did not end well")
 
-func newDatasetReader(s *DatasetSettings, fingerprint string, r *Runtime, at sdk.Position) (*datasetReader, error) {
+// readAhead is how many rows of small units are read between two checkpoints, unless the flow is to commit more often.
+const readAhead = 1 << 20
+
+func newDatasetReader(s *Settings, r *Runtime, at sdk.Position) (*datasetReader, error) {
 	d := &datasetReader{
-		settings: s, runtime: r, fingerprint: fingerprint, at: datasetPosition{Flows: map[string]int64{}},
+		settings: s.Datasets, runtime: r, fingerprint: s.Fingerprint, ahead: readAhead, at: datasetPosition{Datasets: map[string]map[string]int64{}},
 		versions: map[zone.Name]int{}, schemas: map[zone.Name]*arrow.Schema{}, stopped: make(chan struct{}),
+	}
+	if rows := s.Commit.Rows; rows > 0 {
+		d.ahead = min(d.ahead, rows)
 	}
 	if len(at) > 0 {
 		if err := json.Unmarshal(at, &d.at); err != nil {
@@ -98,17 +106,13 @@ func (d *datasetReader) wait(ctx context.Context, changed <-chan struct{}) error
 	}
 }
 
-// views are the visible states of all datasets.
+// views are the visible states of all datasets, at one moment.
 func (d *datasetReader) views(ctx context.Context) ([]ledger.View, error) {
-	var views []ledger.View
-	for _, name := range d.settings.Names {
-		view, err := d.runtime.Ledger.View(ctx, name.String())
-		if err != nil {
-			return nil, err
-		}
-		views = append(views, view)
+	names := make([]string, len(d.settings.Names))
+	for i, name := range d.settings.Names {
+		names[i] = name.String()
 	}
-	return views, nil
+	return d.runtime.Ledger.Views(ctx, names...)
 }
 
 // readPinned reads all that is visible now, unless exactly this was read before.
@@ -120,11 +124,14 @@ func (d *datasetReader) readPinned(ctx context.Context, failed string, emit func
 	if err != nil {
 		return err
 	}
-	at := datasetPosition{Flows: map[string]int64{}, Fingerprint: d.fingerprint}
+	at := datasetPosition{Datasets: map[string]map[string]int64{}, Fingerprint: d.fingerprint}
 	for _, view := range views {
-		maps.Copy(at.Flows, view.Seqs)
+		if !view.Empty() {
+			at.Datasets[view.Dataset] = view.Seqs
+		}
 	}
-	if len(at.Flows) == 0 || (at.Fingerprint == d.at.Fingerprint && maps.Equal(at.Flows, d.at.Flows)) {
+	same := maps.EqualFunc(at.Datasets, d.at.Datasets, maps.Equal[map[string]int64, map[string]int64])
+	if len(at.Datasets) == 0 || (at.Fingerprint == d.at.Fingerprint && same) {
 		return nil
 	}
 	var opened []reading
@@ -149,9 +156,6 @@ func (d *datasetReader) readPinned(ctx context.Context, failed string, emit func
 	return d.checkpoint(emit)
 }
 
-// readAhead is how many rows of small units are read between two checkpoints.
-const readAhead = 1 << 20
-
 // readNew reads the next units, and reports whether there were any.
 func (d *datasetReader) readNew(ctx context.Context, emit func(event) error) (bool, error) {
 	views, err := d.views(ctx)
@@ -166,7 +170,7 @@ func (d *datasetReader) readNew(ctx context.Context, emit func(event) error) (bo
 		for flow := range view.Seqs {
 			view.Seqs[flow] = min(view.Seqs[flow], upto[flow])
 		}
-		units := ranges(view, d.at.Flows)
+		units := ranges(view, d.at.Datasets[view.Dataset])
 		if len(units) == 0 {
 			continue
 		}
@@ -183,8 +187,22 @@ func (d *datasetReader) readNew(ctx context.Context, emit func(event) error) (bo
 			}
 		}
 	}
-	maps.Copy(d.at.Flows, upto)
+	d.advance(upto)
 	return true, d.checkpoint(emit)
+}
+
+// advance moves the position of every input up. An input that was added later than others has its own way to go.
+func (d *datasetReader) advance(upto map[string]int64) {
+	for _, name := range d.settings.Names {
+		read := d.at.Datasets[name.String()]
+		if read == nil {
+			read = map[string]int64{}
+			d.at.Datasets[name.String()] = read
+		}
+		for flow, seq := range upto {
+			read[flow] = max(read[flow], seq)
+		}
+	}
 }
 
 // next says up to which unit of each writing flow to read: whole units, and small ones several at a time.
@@ -192,21 +210,23 @@ func (d *datasetReader) next(ctx context.Context, views []ledger.View) (map[stri
 	upto := map[string]int64{}
 	var rows int64
 	for _, flow := range writersOf(views) {
-		last := int64(0)
+		after, last := int64(math.MaxInt64), int64(0)
 		for _, view := range views {
 			if view.Overwrite {
 				return nil, sdk.Fatal(fmt.Errorf("dataset %q is overwritten as a whole, so what is new in it can't be told; "+
 					"a flow from it must itself write with mode overwrite", view.Dataset))
 			}
-			last = max(last, view.Seqs[flow])
+			if seq, writes := view.Seqs[flow]; writes {
+				after, last = min(after, d.at.Datasets[view.Dataset][flow]), max(last, seq)
+			}
 		}
 		const page = 256
-		units, err := d.runtime.Ledger.Units(ctx, flow, d.at.Flows[flow], page)
+		units, err := d.runtime.Ledger.Units(ctx, flow, after, page)
 		if err != nil {
 			return nil, err
 		}
 		for _, u := range units {
-			if u.Seq > last || rows >= readAhead {
+			if u.Seq > last || rows >= d.ahead {
 				break
 			}
 			for _, view := range views {

@@ -101,6 +101,9 @@ func (s *standing) look(ctx context.Context, settings *Settings, r *Runtime, log
 		if frame.Seq <= s.last.Seq {
 			continue
 		}
+		if frame.First == 0 { // a unit without rows is its close frame
+			frame.First = m.First
+		}
 		if frame.Seq != s.last.Seq+int64(len(s.chain))+1 {
 			return fmt.Errorf("flow %q: the log closes unit %d at sequence %d, expected unit %d", settings.Name, frame.Seq, m.First, s.next())
 		}

@@ -61,7 +61,7 @@ func run(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{})
 	retry := pluginhost.Backoff{Attempts: 6, Base: 250 * time.Millisecond, Max: 15 * time.Second, Jitter: 0.2}.Begin()
 	for {
 		before := r.Progress.Of(s.Name).Units
-		err := runOwned(ctx, s, r, stopping)
+		epoch, err := runOwned(ctx, s, r, stopping)
 		if err == nil || ctx.Err() != nil || !transient(err) {
 			return err
 		}
@@ -81,27 +81,51 @@ func run(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{})
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		if err := stillOurs(ctx, s.Name, r, epoch); err != nil {
+			return err
+		}
 	}
 }
 
-// runOwned runs one session while giving signs of life; a lost ownership ends it.
-func runOwned(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{}) error {
+// runOwned runs one session while giving signs of life; a lost ownership ends it. The epoch is 0 if it did not come to have one.
+func runOwned(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{}) (epoch uint64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		beat(ctx, s.Name, r, cancel)
 	}()
-	err := runSession(ctx, s, r, stopping)
+	epoch, err = runSession(ctx, s, r, stopping)
+	if lost := context.Cause(ctx); err != nil && errors.Is(lost, ledger.ErrFenced) {
+		err = lost // whatever the cancelled context made of it
+	}
 	cancel(nil)
 	<-done
-	if owner, found, lookErr := r.Ledger.Owner(context.WithoutCancel(ctx), s.Name); lookErr == nil && found && owner.Name == r.Owner {
+	owner, found, lookErr := r.Ledger.Owner(context.WithoutCancel(ctx), s.Name)
+	if lookErr == nil && found && owner.Name == r.Owner {
 		lookErr = r.Ledger.Release(context.WithoutCancel(ctx), s.Name, owner.Epoch)
-		if lookErr != nil {
-			r.Log.Debug("release a flow", "flow", s.Name, "error", lookErr)
-		}
 	}
-	return err
+	if lookErr != nil {
+		r.Log.Debug("release a flow", "flow", s.Name, "error", lookErr)
+	}
+	return epoch, err
+}
+
+// stillOurs says whether a runner may try again: not if another one has taken the flow over since its epoch, done or not.
+func stillOurs(ctx context.Context, flow string, r *Runtime, epoch uint64) error {
+	owner, found, err := r.Ledger.Owner(ctx, flow)
+	if err != nil || !found || epoch == 0 || owner.Epoch == epoch {
+		return err
+	}
+	return takenOver(owner)
+}
+
+func takenOver(by ledger.Owner) error {
+	who := by.Name
+	if who == "" {
+		who = "another runner, which has ended"
+	}
+	return fmt.Errorf("flow %q was taken over by %s (epoch %d): %w", by.Flow, who, by.Epoch, ledger.ErrFenced)
 }
 
 // beat gives signs of life for as long as this runner owns the flow.
@@ -124,7 +148,7 @@ func beat(ctx context.Context, flow string, r *Runtime, lost context.CancelCause
 				r.Log.Debug("heartbeat", "flow", flow, "error", err)
 			}
 		case found && ours:
-			lost(fmt.Errorf("flow %q is run by %s now: %w", flow, owner.Name, ledger.ErrFenced))
+			lost(takenOver(owner))
 			return
 		}
 	}
@@ -185,6 +209,9 @@ func transient(err error) bool {
 		return false
 	}
 	if _, ok := errors.AsType[*pluginhost.StartError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*broker.GapError](err); ok { // the next session reads the unit again
 		return true
 	}
 	return pluginhost.Retryable(err) || errors.Is(err, broker.ErrStalled) || errors.Is(err, broker.ErrLogCutBack) ||

@@ -23,30 +23,34 @@ type session struct {
 	stopping <-chan struct{}
 }
 
-// runSession returns nil when the input has ended and everything is committed.
-func runSession(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{}) (err error) {
+// runSession returns nil when the input has ended and everything is committed. The epoch is that of the takeover, if it came to that.
+func runSession(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{}) (epoch uint64, err error) {
 	log, err := r.Broker.Log(ctx, s.Name, broker.LogSettings{MaxBytes: s.LogBytes})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	run := &session{settings: s, runtime: r, log: log, stopping: stopping}
 	if run.at, err = takeOver(ctx, s, r, log); err != nil {
-		return err
+		return 0, err
 	}
 	defer run.at.writer.Close()
 	if err := run.prepare(ctx); err != nil {
-		return errors.Join(err, run.close(ctx))
+		return run.at.epoch, errors.Join(err, run.close(ctx))
 	}
-	return errors.Join(run.run(ctx), run.close(ctx))
+	err = run.run(ctx)
+	if closeErr := run.close(ctx); closeErr != nil { // what is committed is committed
+		r.Log.Warn("close a flow's plugins", "flow", s.Name, "error", closeErr)
+	}
+	return run.at.epoch, err
 }
 
 // prepare makes the target this session's and settles what earlier runners left.
 func (s *session) prepare(ctx context.Context) error {
-	target, err := s.newTarget(ctx)
+	state, err := s.log.State(ctx)
 	if err != nil {
 		return err
 	}
-	state, err := s.log.State(ctx)
+	target, err := s.newTarget(ctx)
 	if err != nil {
 		return err
 	}
@@ -65,7 +69,7 @@ func (s *session) prepare(ctx context.Context) error {
 		first = &s.at.chain[0].closeFrame
 	}
 	// A unit of another definition is not committed any more, unless it is there already: it is made again by today's.
-	usable := whole && (first == nil || first.Fingerprint == s.settings.Fingerprint)
+	usable := whole && (first == nil || first.Fingerprint == s.settings.made())
 	if err := s.settle(ctx, first, usable); err != nil {
 		return err
 	}
@@ -89,7 +93,10 @@ func (s *session) settle(ctx context.Context, first *closeFrame, usable bool) er
 			return err
 		}
 		if there { // only the ledger row is missing, and for that the close frame is enough
-			return s.enterFirst(ctx)
+			if err := s.enterFirst(ctx); err != nil {
+				return err
+			}
+			return s.forgetOther(ctx)
 		}
 		// This unit can't be committed any more, nor what was built on it: all of it is read again.
 		s.at.chain, keep = nil, nil
@@ -97,13 +104,25 @@ func (s *session) settle(ctx context.Context, first *closeFrame, usable bool) er
 			return err
 		}
 	}
-	if _, err := s.commit.rejects.prepare(ctx, s.at.epoch, s.at.last.Seq, keep); err != nil {
-		return err
-	}
 	if _, err := s.commit.target.prepare(ctx, s.at.epoch, s.at.last.Seq, keep); err != nil {
 		return err
 	}
+	if sink, ok := s.commit.target.(*sinkTarget); ok && sink.adopted != nil {
+		keep = &closeFrame{Seq: s.at.last.Seq + 1} // its rejected rows were committed before the sink's mark
+	}
+	if _, err := s.commit.rejects.prepare(ctx, s.at.epoch, s.at.last.Seq, keep); err != nil {
+		return err
+	}
 	return s.adopt(ctx)
+}
+
+// forgetOther drops the rest of the chain if it was made by another definition.
+func (s *session) forgetOther(ctx context.Context) error {
+	if len(s.at.chain) == 0 || s.at.chain[0].Fingerprint == s.settings.made() {
+		return nil
+	}
+	s.at.chain = nil
+	return s.log.Purge(ctx, s.at.live)
 }
 
 // heldByAll asks, taking the flow over on the way, whether target and quarantine hold a unit whose frames are gone.
@@ -158,6 +177,10 @@ func (s *session) run(ctx context.Context) error {
 		if err := s.commit.commitOne(ctx, u); err != nil {
 			return err
 		}
+	}
+	// What lies before our takeover frame is committed or void now; it must not take the room of what we write.
+	if err := s.log.Purge(ctx, s.at.live); err != nil {
+		return err
 	}
 	produce, err := newProducer(ctx, s.settings, s.runtime, s.at.position(), s.at.position())
 	if err != nil {

@@ -1,6 +1,12 @@
 package flow
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -40,6 +46,16 @@ type Settings struct {
 	Revisions  map[string]string // of the plugins, kept with each unit
 	// Fingerprint names the definition: a flow that overwrites runs again when it or its input has changed.
 	Fingerprint string
+}
+
+// made names what makes units: the definition and the revisions of its plugins.
+func (s *Settings) made() string {
+	sum := sha256.New()
+	_, _ = io.WriteString(sum, s.Fingerprint)
+	for _, plugin := range slices.Sorted(maps.Keys(s.Revisions)) {
+		_, _ = fmt.Fprintf(sum, "\n%s %s", plugin, s.Revisions[plugin])
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // SourceSettings read from a source plugin.

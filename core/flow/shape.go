@@ -40,16 +40,22 @@ func newShaper(s TargetSettings, r *Runtime) *shaper {
 }
 
 func (s *shaper) run(ctx context.Context, in <-chan item, out chan<- item) error {
-	for i := range in {
-		next, err := s.shape(ctx, i)
+	for {
+		i, more := next(ctx, in)
+		if !more {
+			return context.Cause(ctx)
+		}
+		shaped, err := s.shape(ctx, i)
 		if err != nil {
 			return err
 		}
-		if err := send(ctx, out, next); err != nil {
+		if shaped.empty() {
+			continue
+		}
+		if err := send(ctx, out, shaped); err != nil {
 			return err
 		}
 	}
-	return context.Cause(ctx)
 }
 
 // shape turns one item into what goes on; the ownership of a batch passes through.
@@ -57,6 +63,9 @@ func (s *shaper) shape(ctx context.Context, i item) (item, error) {
 	switch {
 	case i.schema != nil:
 		change, err := s.schema(ctx, *i.schema)
+		if err == nil && s.streams[change.Stream].refused != "" { // its rows go to quarantine: the dataset never sees the schema
+			return item{}, nil
+		}
 		return item{schema: &change}, err
 	case i.batch != nil:
 		return s.batch(ctx, *i.batch)
@@ -135,7 +144,21 @@ func (s *shaper) batch(ctx context.Context, b sdk.Batch) (item, error) {
 	if err != nil {
 		return item{}, sdk.Fatal(fmt.Errorf("stream %q: %w", b.Stream, err))
 	}
+	if err := complete(record); err != nil {
+		record.Release()
+		return item{}, sdk.Fatal(fmt.Errorf("stream %q: %w", b.Stream, err))
+	}
 	s.counts.Out += rows
 	b.Record = record
 	return item{batch: &b}, nil
+}
+
+// complete holds a batch to its schema: what a table would refuse must not get into the log, where it would stand in the way.
+func complete(batch arrow.RecordBatch) error {
+	for i, field := range batch.Schema().Fields() {
+		if nulls := batch.Column(i).NullN(); !field.Nullable && nulls > 0 {
+			return fmt.Errorf("column %q is required, but %d of %d values are null", field.Name, nulls, batch.NumRows())
+		}
+	}
+	return nil
 }

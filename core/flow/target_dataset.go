@@ -136,7 +136,7 @@ func (t *datasetTarget) open(ctx context.Context, name zone.Name, c sdk.SchemaCh
 		mode = "overwrite"
 	}
 	if err := t.runtime.Ledger.AddWriter(ctx, ledger.Writer{Dataset: name.String(), Flow: t.settings.Name, Mode: mode}); err != nil {
-		return nil, sdk.Fatal(err)
+		return nil, err
 	}
 	dataset, err := t.runtime.Zones.Dataset(ctx, name)
 	if errors.Is(err, zone.ErrNotFound) {
@@ -161,7 +161,7 @@ func (t *datasetTarget) write(ctx context.Context, b sdk.Batch) ([]rejected, err
 	if out == nil {
 		return nil, fmt.Errorf("stream %q: rows before its schema", b.Stream)
 	}
-	if out.holds >= out.seq {
+	if out.holds >= out.seq || b.Record.NumRows() == 0 {
 		return nil, nil
 	}
 	if out.stage == nil {

@@ -18,6 +18,8 @@ type sinkTarget struct {
 	seq     int64 // of the open unit
 	// adopted is the sink's mark when it is ahead of both ledger and log.
 	adopted *sdk.Mark
+	// schemas are the versions that this process of the sink has been told, counted by ourselves: each reader counts from 1.
+	schemas map[string]*sdk.SchemaChange
 }
 
 func newSinkTarget(ctx context.Context, s *Settings, r *Runtime) (*sinkTarget, error) {
@@ -26,7 +28,7 @@ func newSinkTarget(ctx context.Context, s *Settings, r *Runtime) (*sinkTarget, e
 	if err != nil {
 		return nil, err
 	}
-	return &sinkTarget{flow: s.Name, step: sink.Step, process: process}, nil
+	return &sinkTarget{flow: s.Name, step: sink.Step, process: process, schemas: map[string]*sdk.SchemaChange{}}, nil
 }
 
 func (t *sinkTarget) prepare(ctx context.Context, epoch uint64, committed int64, complete *closeFrame) (bool, error) {
@@ -51,6 +53,15 @@ func (t *sinkTarget) prepare(ctx context.Context, epoch uint64, committed int64,
 
 func (t *sinkTarget) schema(ctx context.Context, seq int64, c sdk.SchemaChange) error {
 	t.seq = seq
+	known := t.schemas[c.Stream]
+	if known != nil && known.Schema.Equal(c.Schema) {
+		return nil
+	}
+	c.Version = 1
+	if known != nil {
+		c.Version = known.Version + 1
+	}
+	t.schemas[c.Stream] = &c
 	if _, err := t.process.PlanSchema(ctx, c); err != nil {
 		return err
 	}
@@ -62,6 +73,7 @@ func (t *sinkTarget) write(ctx context.Context, b sdk.Batch) ([]rejected, error)
 	if t.holds >= t.seq {
 		return nil, nil
 	}
+	b.Version = t.schemas[b.Stream].Version
 	rejections, err := t.process.Write(ctx, b)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,8 @@ type flight struct {
 
 // work runs a worker between two channels.
 func work(ctx context.Context, w worker, in <-chan item, out chan<- item) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	group, ctx := errgroup.WithContext(ctx)
 	flights := make(chan flight, inFlight)
 	emit := func(i item) error { return send(ctx, out, i) }
@@ -40,19 +42,25 @@ func work(ctx context.Context, w worker, in <-chan item, out chan<- item) error 
 		return sendAll(ctx, w, in, flights, emit)
 	})
 	group.Go(func() error {
-		defer func() {
-			for f := range flights {
-				f.item.release()
-			}
-		}()
-		for f := range flights {
-			if err := receiveOne(ctx, w, f, emit); err != nil {
-				return err
-			}
+		err := receiveAll(ctx, w, flights, emit)
+		if err != nil {
+			cancel(err) // the sending half may wait for an answer that nobody takes any more
 		}
-		return nil
+		for f := range flights {
+			f.item.release()
+		}
+		return err
 	})
 	return group.Wait()
+}
+
+func receiveAll(ctx context.Context, w worker, flights <-chan flight, emit func(item) error) error {
+	for f := range flights {
+		if err := receiveOne(ctx, w, f, emit); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func receiveOne(ctx context.Context, w worker, f flight, emit func(item) error) error {
@@ -75,7 +83,11 @@ func receiveOne(ctx context.Context, w worker, f flight, emit func(item) error) 
 func sendAll(ctx context.Context, w worker, in <-chan item, flights chan flight, emit func(item) error) error {
 	var inputs []sdk.SchemaChange
 	stale := false
-	for i := range in {
+	for {
+		i, more := next(ctx, in)
+		if !more {
+			return context.Cause(ctx)
+		}
 		if i.schema != nil {
 			inputs, stale = merge(inputs, *i.schema), true
 			continue
@@ -96,7 +108,6 @@ func sendAll(ctx context.Context, w worker, in <-chan item, flights chan flight,
 			}
 		}
 	}
-	return context.Cause(ctx)
 }
 
 // launch makes the item known to the receiving half before it is sent: a plugin may block until its first answers are taken.

@@ -15,7 +15,8 @@ type quarantineWriter struct {
 	runtime  *Runtime
 	epoch    uint64
 	dataset  *zone.Dataset
-	holds    int64
+	holds    int64 // the unit that was already there after the takeover
+	late     int64 // the same of what a sink refused only when it committed
 	stage    *zone.Stage
 	rows     int64
 }
@@ -42,8 +43,14 @@ func (q *quarantineWriter) prepare(ctx context.Context, epoch uint64, committed 
 		if _, wrote := dataset.Mark(flow); !wrote {
 			continue
 		}
-		if q.holds, err = takeDataset(ctx, dataset, flow, epoch, committed, keep); err != nil {
+		held, err := takeDataset(ctx, dataset, flow, epoch, committed, keep)
+		if err != nil {
 			return false, err
+		}
+		if flow == q.settings.Name {
+			q.holds = held
+		} else {
+			q.late = held
 		}
 	}
 	q.dataset, err = dataset.Reload(ctx)
@@ -51,9 +58,25 @@ func (q *quarantineWriter) prepare(ctx context.Context, epoch uint64, committed 
 }
 
 func (q *quarantineWriter) write(ctx context.Context, seq int64, rows []rejected) error {
-	if len(rows) == 0 || q.holds >= seq {
+	if len(rows) == 0 {
 		return nil
 	}
+	if q.holds >= seq {
+		q.rows += int64(len(rows))
+		return nil
+	}
+	return q.stageRows(ctx, seq, rows)
+}
+
+// writeLate stages rows beside a unit whose other rejects are committed already.
+func (q *quarantineWriter) writeLate(ctx context.Context, seq int64, rows []rejected) error {
+	if q.late >= seq {
+		return nil
+	}
+	return q.stageRows(ctx, seq, rows)
+}
+
+func (q *quarantineWriter) stageRows(ctx context.Context, seq int64, rows []rejected) error {
 	if err := q.open(ctx, seq); err != nil {
 		return err
 	}
@@ -95,7 +118,10 @@ func (q *quarantineWriter) open(ctx context.Context, seq int64) (err error) {
 // commit makes the unit's rejected rows visible; with none it does nothing.
 func (q *quarantineWriter) commit(ctx context.Context, mark zone.Mark, outputs map[string]ledger.Output) error {
 	if q.stage == nil {
-		return nil
+		if q.dataset == nil || q.holds != mark.Seq || mark.Flow != q.settings.Name {
+			return nil
+		}
+		return q.commitFiles(ctx, zone.Files{}, mark, outputs) // it is there already, and belongs into the ledger row
 	}
 	stage := q.stage
 	q.stage = nil
@@ -123,7 +149,10 @@ func (q *quarantineWriter) commitFiles(ctx context.Context, files zone.Files, ma
 	if err != nil {
 		return err
 	}
-	outputs[q.settings.Quarantine.String()] = ledger.Output{UUID: q.dataset.UUID(), Snapshot: snapshot.ID, Rows: q.rows, Bytes: files.Bytes}
+	before := outputs[q.settings.Quarantine.String()]
+	outputs[q.settings.Quarantine.String()] = ledger.Output{
+		UUID: q.dataset.UUID(), Snapshot: snapshot.ID, Rows: before.Rows + q.rows, Bytes: before.Bytes + files.Bytes,
+	}
 	q.rows = 0
 	return nil
 }

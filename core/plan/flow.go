@@ -17,14 +17,12 @@ func (m *maker) landing(ctx context.Context) error {
 	f := Flow{Name: m.name(LandingFlow), Guarantee: string(sdk.ExactlyOnce)}
 	if _, err := m.prober.Manifest(ctx, registry.Source, &source.Use); err != nil {
 		m.fault(f.Name, source.Path, err)
-		m.plan.Flows = append(m.plan.Flows, f)
-		return nil
+		return m.datasets(ctx, &f, nil, nil, m.landingTarget())
 	}
 	streams, err := m.prober.Streams(ctx, &source.Use)
 	if err != nil {
 		m.fault(f.Name, source.Path, err)
-		m.plan.Flows = append(m.plan.Flows, f)
-		return nil
+		return m.datasets(ctx, &f, nil, nil, m.landingTarget())
 	}
 	var changes []sdk.SchemaChange
 	names := map[string]string{}
@@ -39,10 +37,14 @@ func (m *maker) landing(ctx context.Context) error {
 		changes = append(changes, sdk.SchemaChange{Stream: s.Name, Version: 1, Schema: s.Schema, Key: s.Key})
 	}
 	f.Notes = append(f.Notes, "landing is append-only; the source is acknowledged after the ledger row")
-	return m.datasets(ctx, &f, changes, begin(changes, names), target{
+	return m.datasets(ctx, &f, changes, begin(changes, names), m.landingTarget())
+}
+
+func (m *maker) landingTarget() target {
+	return target{
 		template: m.pipeline.Landing.Dataset, placeholder: "stream", mode: "append", path: "/landing/dataset",
 		quarantines: m.pipeline.Landing.OnSchemaChange == "quarantine",
-	})
+	}
 }
 
 // flow plans a flow over datasets.
@@ -97,7 +99,8 @@ func (m *maker) inputs(ctx context.Context, s *spec.Flow, f *Flow) ([]sdk.Schema
 	names := map[string]string{}
 	for i, from := range s.From {
 		pattern, err := spec.ParsePattern(from)
-		if err == nil && !slices.ContainsFunc(m.sources(s), pattern.Matches) {
+		faulty := func(open spec.Dataset) bool { return pattern.Matches(open) || open.Matches(pattern) }
+		if err == nil && !slices.ContainsFunc(m.sources(s), pattern.Matches) && !slices.ContainsFunc(m.open, faulty) {
 			m.specFault(f.Name, fmt.Sprintf("%s/from/%d", s.Path, i), "run the pipeline that writes it first, or name a dataset that exists",
 				"no dataset matches %q", from)
 		}
@@ -228,6 +231,9 @@ type target struct {
 
 // datasets plans what a flow writes, and makes it known to the flows behind it.
 func (m *maker) datasets(ctx context.Context, f *Flow, streams []sdk.SchemaChange, lineage columns, t target) error {
+	if len(streams) == 0 {
+		m.unknown(f, t)
+	}
 	names := map[string]string{}
 	taken := map[spec.Dataset]string{}
 	for _, s := range streams {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,6 +69,7 @@ type maker struct {
 	plan     *Plan
 	existing []spec.Dataset
 	tables   map[spec.Dataset]Table // written by this pipeline
+	open     []spec.Dataset         // patterns of what faulty flows would write
 }
 
 // order puts flows behind the flows that write what they read; the order of the file otherwise.
@@ -118,7 +120,11 @@ func feeds(writer, reader spec.Flow) bool {
 	})
 }
 
+// fault blames a plugin's use. What a plugin says of a setting is placed at the setting.
 func (m *maker) fault(flow, path string, err error) {
+	if typed, ok := errors.AsType[*sdk.Error](err); ok && typed.Kind == sdk.KindConfig {
+		path += "/config" + typed.Path
+	}
 	m.plan.Faults = append(m.plan.Faults, Fault{
 		Flow: flow, Path: path, Message: err.Error(), Environment: sdk.KindOf(err) != sdk.KindConfig, Err: err,
 	})
@@ -136,6 +142,25 @@ func externalName(d sdk.ExternalDataset) string {
 		return strings.TrimSuffix(d.Namespace, "/") + "/" + strings.TrimPrefix(d.Name, "/")
 	}
 	return d.Namespace + ":" + d.Name
+}
+
+// unknown makes what a faulty flow would write known to the flows behind it, so that they are not blamed for its fault.
+func (m *maker) unknown(f *Flow, t target) {
+	if open, err := spec.ParsePattern(strings.ReplaceAll(t.template, "{"+t.placeholder+"}", "*")); err == nil {
+		m.open = append(m.open, open)
+	}
+	names := []string{""}
+	if strings.Contains(t.template, "{") {
+		names = nil
+		for _, in := range f.Inputs {
+			names = append(names, in.Name)
+		}
+	}
+	for _, name := range names {
+		if d, err := spec.Target(t.template, t.placeholder, name); err == nil {
+			m.tables[d] = Table{Overwrite: t.mode == "overwrite", Flow: f.Name}
+		}
+	}
 }
 
 // columnsOf describes a schema.

@@ -16,15 +16,11 @@ import (
 )
 
 // show makes a dataset visible under its name and returns the files that a view reads.
-func (e *Engine) show(ctx context.Context, db *sql.DB, name zone.Name) ([]string, error) {
+func (e *Engine) show(ctx context.Context, db *sql.DB, name zone.Name, view ledger.View) ([]string, error) {
 	if _, err := db.ExecContext(ctx, `create schema if not exists `+quote(name.Zone)+"."+quote(name.Namespace)); err != nil {
 		return nil, err
 	}
 	dataset, err := e.settings.Zones.Dataset(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	view, err := e.settings.Ledger.View(ctx, name.String())
 	if err != nil {
 		return nil, err
 	}

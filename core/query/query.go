@@ -75,9 +75,17 @@ func (e *Engine) query(ctx context.Context, db *sql.DB, text string) (*sql.Rows,
 			return nil, err
 		}
 	}
+	texts := make([]string, len(names))
+	for i, name := range names {
+		texts[i] = name.String()
+	}
+	views, err := e.settings.Ledger.Views(ctx, texts...)
+	if err != nil {
+		return nil, err
+	}
 	var files []string
-	for _, name := range names {
-		local, err := e.show(ctx, db, name)
+	for i, name := range names {
+		local, err := e.show(ctx, db, name, views[i])
 		if err != nil {
 			return nil, fmt.Errorf("dataset %q: %w", name, err)
 		}
@@ -117,7 +125,7 @@ func onlyReads(ctx context.Context, db *sql.DB, text string) error {
 		}
 		prepared, err := raw.PrepareContext(ctx, text)
 		if err != nil {
-			return nil //nolint:nilerr // the query fails for the same reason, and says it
+			return nil // the query fails for the same reason, and says it
 		}
 		defer func() { _ = prepared.Close() }()
 		statement, ok := prepared.(*duckdb.Stmt)

@@ -62,9 +62,9 @@ func TextForm(kind string, value any, null string) string {
 	case time.Time:
 		return timeForm(kind, v, " ")
 	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
+		return floatForm(v, 64)
 	case float32:
-		return strconv.FormatFloat(float64(v), 'f', -1, 32)
+		return floatForm(float64(v), 32)
 	case []byte:
 		if kind != "UUID" {
 			return bytesForm(v)
@@ -103,6 +103,14 @@ func jsonFloat(v float64, number any) any {
 		return "-Infinity"
 	}
 	return number
+}
+
+// floatForm has no exponent.
+func floatForm(v float64, bits int) string {
+	if word, ok := jsonFloat(v, nil).(string); ok {
+		return word
+	}
+	return strconv.FormatFloat(v, 'f', -1, bits)
 }
 
 func timeForm(kind string, t time.Time, between string) string {

@@ -85,32 +85,52 @@ func (v View) Empty() bool { return len(v.Seqs) == 0 }
 
 // View returns the visible state of a dataset.
 func (l *Ledger) View(ctx context.Context, dataset string) (View, error) {
-	view := View{Dataset: dataset, Seqs: map[string]int64{}}
-	rows, err := l.db.QueryContext(ctx, `select w.flow, w.mode, w.snapshot,
-		(select max(seq) from qanat_ledger u where u.flow = w.flow and u.verdict <> 'held')
-		from qanat_writers w where w.dataset = ?`, dataset)
+	views, err := l.Views(ctx, dataset)
 	if err != nil {
-		return View{}, fmt.Errorf("read the view of %q: %w", dataset, err)
+		return View{}, err
+	}
+	return views[0], nil
+}
+
+// Views returns the visible states of several datasets at one moment, in the order of the names: a unit that wrote two of them is
+// visible in both or in neither.
+func (l *Ledger) Views(ctx context.Context, datasets ...string) ([]View, error) {
+	views := make([]View, len(datasets))
+	at := map[string]*View{}
+	names := make([]any, len(datasets))
+	for i, dataset := range datasets {
+		views[i] = View{Dataset: dataset, Seqs: map[string]int64{}}
+		at[dataset], names[i] = &views[i], dataset
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(datasets)), ", ")
+	rows, err := l.db.QueryContext(ctx, `select w.dataset, w.flow, w.mode, w.snapshot,
+		(select max(seq) from qanat_ledger u where u.flow = w.flow and u.verdict <> 'held')
+		from qanat_writers w where w.dataset in (`+marks+`)`, names...) //nolint:gosec // only question marks are put in
+	if err != nil {
+		return nil, fmt.Errorf("read the views of %q: %w", datasets, err)
 	}
 	defer func() { _ = rows.Close() }()
-	writing := 0
+	writing := map[string]int{}
 	for rows.Next() {
 		var w Writer
 		var snapshot int64
 		var seq sql.NullInt64
-		if err := rows.Scan(&w.Flow, &w.Mode, &snapshot, &seq); err != nil {
-			return View{}, err
+		if err := rows.Scan(&w.Dataset, &w.Flow, &w.Mode, &snapshot, &seq); err != nil {
+			return nil, err
 		}
-		writing++
+		writing[w.Dataset]++
+		view := at[w.Dataset]
 		view.Overwrite = view.Overwrite || w.Mode == "overwrite"
 		if snapshot != 0 {
 			view.Seqs[w.Flow], view.Snapshot = seq.Int64, snapshot
 		}
 	}
-	if writing > 1 {
-		view.Snapshot = 0
+	for dataset, writers := range writing {
+		if writers > 1 {
+			at[dataset].Snapshot = 0
+		}
 	}
-	return view, rows.Err()
+	return views, rows.Err()
 }
 
 // showDatasets moves readers of the unit's datasets on to its snapshots; a held unit stays out of sight.

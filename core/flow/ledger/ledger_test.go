@@ -195,3 +195,39 @@ func TestLargePositionsAreKeptOnlyForTheNewestUnits(t *testing.T) {
 		}
 	}
 }
+
+func TestViewsShowAUnitInAllItsDatasetsOrInNone(t *testing.T) {
+	t.Parallel()
+	l := openLedger(t)
+	epoch := takeOver(t, l, "p.f")
+	datasets := []string{"processing.a.one", "processing.a.two"}
+	for _, dataset := range datasets {
+		if err := l.AddWriter(t.Context(), ledger.Writer{Dataset: dataset, Flow: "p.f", Mode: "append"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const units = 200
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for seq := int64(1); seq <= units; seq++ {
+			u := unit("p.f", epoch, seq)
+			u.Datasets = map[string]ledger.Output{datasets[0]: {Snapshot: seq}, datasets[1]: {Snapshot: seq}}
+			if err := l.Append(t.Context(), u); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for last := int64(0); last < units && !t.Failed(); {
+		views, err := l.Views(t.Context(), datasets...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, two := views[0], views[1]
+		if one.Snapshot != two.Snapshot || one.Seqs["p.f"] != two.Seqs["p.f"] || one.Snapshot != one.Seqs["p.f"] {
+			t.Fatalf("torn: %+v, %+v", one, two)
+		}
+		last = one.Snapshot
+	}
+	writer.Wait()
+}

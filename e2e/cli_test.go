@@ -18,6 +18,7 @@ import (
 //
 //	qanat [CODE] ARGS…   runs the built command, which must end with the exit code; 0 if none is given
 //	plugins FOLDER       copies the built plugins into a folder of the project
+//	append FILE          adds a byte to a file
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	command := rig.Qanat(t)
@@ -33,6 +34,7 @@ func TestCommand(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"qanat":   func(ts *testscript.TestScript, neg bool, args []string) { runQanat(ts, neg, command, args) },
 			"plugins": func(ts *testscript.TestScript, _ bool, args []string) { copyPlugins(ts, plugins, args) },
+			"append":  appendByte,
 		},
 	})
 }
@@ -66,4 +68,14 @@ func copyPlugins(ts *testscript.TestScript, from string, args []string) {
 		ts.Fatalf("usage: plugins FOLDER")
 	}
 	ts.Check(os.CopyFS(ts.MkAbs(args[0]), os.DirFS(from)))
+}
+
+func appendByte(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: append FILE")
+	}
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.WriteString("\n")
+	ts.Check(errors.Join(err, f.Close()))
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,6 +36,7 @@ func newFlights(t *testing.T, file string) *flights {
 	t.Helper()
 	data := rig.Data(t)
 	f := &flights{Project: rig.New(t, "flights"), t: t, duck: openDuck(t)}
+	f.Limit = 60 * time.Second
 	f.Env = append(f.Env, "FLIGHTS_DATA="+data, "FLIGHTS_FILE="+file)
 	f.duck.exec(fmt.Sprintf("create view flights as from read_parquet('%s')", file))
 	for name, columns := range map[string][]string{"airports": airportColumns, "zipcodes": zipColumns, "weather": weatherColumns} {
@@ -88,7 +90,7 @@ type status struct {
 func (f *flights) status() status {
 	f.t.Helper()
 	var s status
-	f.JSON(&s, "status")
+	f.JSON(&s, "status", "air")
 	return s
 }
 

@@ -38,7 +38,7 @@ func newKiller(t *testing.T, spread time.Duration, run ...string) *killer {
 	}
 	t.Logf("QANAT_KILL_SEED=%d, kills spread over %v", seed, spread.Round(time.Millisecond))
 	return &killer{
-		t: t, random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // it is to be repeatable
+		t: t, random: rand.New(rand.NewPCG(seed, 0)),
 		spread: spread, run: run, kills: map[string]int{},
 	}
 }

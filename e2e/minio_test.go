@@ -30,7 +30,7 @@ var shopDatasets = []string{
 func use(t *testing.T, p *rig.Project, block string, env []string) {
 	t.Helper()
 	path := filepath.Join(p.Dir, "qanat.yaml")
-	text, err := os.ReadFile(path) //nolint:gosec // the test's own project
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

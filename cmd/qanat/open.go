@@ -37,6 +37,7 @@ func (a *app) open(ctx context.Context, pipeline string) (*engine.Project, error
 	if err != nil {
 		return nil, err
 	}
+	a.redact = project.Resolver.Redact
 	return project, nil
 }
 

@@ -34,7 +34,7 @@ func (a *app) planCommand() *cobra.Command {
 					printPlan(a.out, planned, columns)
 				}
 				if len(planned.Faults) > 0 {
-					return &engine.PlanError{Plan: planned}
+					return &engine.PlanError{Plan: planned, Pipeline: pipeline}
 				}
 				return err
 			})

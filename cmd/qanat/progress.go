@@ -63,7 +63,7 @@ func (p *progressLines) show() {
 		width = max(width, len(name))
 	}
 	for _, name := range p.run.Flows() {
-		status := p.run.Progress.Of(name)
+		status := p.run.Status(name)
 		if !p.redraw && p.states[name] == string(status.State)+status.Note {
 			continue
 		}

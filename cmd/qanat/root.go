@@ -34,10 +34,11 @@ type app struct {
 	env      string
 	output   string
 	logLevel string
+	redact   func(string) string // takes the secrets out that references of the project led to
 }
 
 func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
-	a := &app{out: out, err: errOut}
+	a := &app{out: out, err: errOut, redact: func(text string) string { return text }}
 	root := a.command()
 	root.SetArgs(args)
 	root.SetOut(out)
@@ -80,6 +81,7 @@ func unknownVerb(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	text := fmt.Sprintf("unknown command %q", cmd.CommandPath()+" "+args[0])
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		text += fmt.Sprintf("; did you mean %q?", strings.Join(near, ", "))
 	}
@@ -101,7 +103,15 @@ func (a *app) checkFlags(verb string) error {
 }
 
 func (a *app) logger() hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Name: "qanat", Level: hclog.LevelFromString(a.logLevel), Output: a.err})
+	return hclog.New(&hclog.LoggerOptions{Name: "qanat", Level: hclog.LevelFromString(a.logLevel), Output: redacted{a}})
+}
+
+// redacted writes to stderr what is no secret.
+type redacted struct{ *app }
+
+func (r redacted) Write(line []byte) (int, error) {
+	_, err := io.WriteString(r.err, r.redact(string(line)))
+	return len(line), err
 }
 
 func (a *app) json() bool { return a.output == "json" }
@@ -190,13 +200,12 @@ func (a *app) report(err error) {
 	case errors.As(err, &faults):
 		_ = spec.Print(a.err, faults.Faults, color(a.err))
 	case errors.As(err, &plan):
-		for _, f := range plan.Plan.Faults {
-			_, _ = fmt.Fprintf(a.err, "error: flow %s: %s\n", f.Flow, f.Message)
-			if f.Hint != "" {
-				_, _ = fmt.Fprintf(a.err, "  help: %s\n", f.Hint)
-			}
+		faults := plan.Faults()
+		for i := range faults {
+			faults[i].Message = a.redact(faults[i].Message)
 		}
+		_ = spec.Print(a.err, faults, color(a.err))
 	default:
-		_, _ = fmt.Fprintln(a.err, "error:", err)
+		_, _ = fmt.Fprintln(a.err, "error:", a.redact(err.Error()))
 	}
 }

@@ -86,7 +86,7 @@ func (a *app) printSummary(s engine.Summary) {
 	t := newTable(a.out, "FLOW", "STATE", "READ", "WRITTEN", "QUARANTINED", "FILTERED", "BYTES", "SECONDS", "SEQ")
 	for _, f := range s.Flows {
 		t.row(f.Flow, string(f.State), count(f.Read), count(f.Written), count(f.Quarantined), count(f.Filtered),
-			size(f.Bytes), fmt.Sprintf("%.1f", seconds(f)), count(f.Seq))
+			size(f.Bytes), fmt.Sprintf("%.1f", f.Seconds), count(f.Seq))
 	}
 	_ = t.flush()
 	for _, f := range s.Flows {
@@ -94,11 +94,4 @@ func (a *app) printSummary(s engine.Summary) {
 			_, _ = fmt.Fprintf(a.out, "%s: %s\n", f.Flow, strings.TrimSpace(f.Note))
 		}
 	}
-}
-
-func seconds(f flow.Status) float64 {
-	if f.Ended.IsZero() {
-		return 0
-	}
-	return f.Ended.Sub(f.Started).Seconds()
 }

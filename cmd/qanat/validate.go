@@ -71,6 +71,7 @@ func (a *app) settings(cmd *cobra.Command, bundle *spec.Bundle) (faults []spec.F
 	if err != nil {
 		return nil, err
 	}
+	a.redact = project.Resolver.Redact
 	defer func() { err = errors.Join(err, project.Close(cmd.Context())) }()
 	return project.Validate(cmd.Context(), bundle.Pipelines)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/hashicorp/go-hclog"
@@ -49,6 +50,9 @@ func Open(bundle *spec.Bundle, log hclog.Logger) (*Project, error) {
 	if p.resolved, err = p.resolve(bundle.Project); err != nil {
 		return nil, err
 	}
+	if err := supported(p.resolved); err != nil {
+		return nil, err
+	}
 	if p.Lock, err = registry.OpenLock(filepath.Join(bundle.Dir, LockFile)); err != nil {
 		return nil, err
 	}
@@ -77,6 +81,18 @@ func (p *Project) resolve(project *spec.Project) (*spec.Project, error) {
 		}
 	}
 	return resolved, nil
+}
+
+// supported refuses what a project file may say but this version can't do: governance above all is not to be left out silently.
+func supported(p *spec.Project) error {
+	switch {
+	case len(p.Policies) > 0:
+		return fmt.Errorf("project %q has policies (%s), which this version can't decide by; without them nothing is run",
+			p.Name, strings.Join(p.Policies, ", "))
+	case p.Catalog.Type == "rest":
+		return fmt.Errorf("project %q: catalog type %q is not supported yet, only %q", p.Name, p.Catalog.Type, "state")
+	}
+	return nil
 }
 
 // PluginPaths are the folders that plugins are looked for in, absolute.

@@ -35,8 +35,7 @@ type PlanError struct {
 func (e *PlanError) Faults() []spec.Fault {
 	var faults []spec.Fault
 	for _, f := range e.Plan.Faults {
-		var inFiles *FaultsError
-		if errors.As(f.Err, &inFiles) {
+		if inFiles, ok := errors.AsType[*FaultsError](f.Err); ok {
 			faults = append(faults, inFiles.Faults...)
 			continue
 		}

@@ -3,10 +3,8 @@ package flow
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/qanat-data/qanat/core/broker"
@@ -241,77 +239,6 @@ func (c *committer) settle(ctx context.Context, u *unit, logEnd uint64) error {
 	return c.enter(ctx, u, verdict, outputs, logEnd)
 }
 
-// divert sends every row of the unit to quarantine.
-func (c *committer) divert(ctx context.Context, u *unit, logEnd uint64) error {
-	reason := "a check failed the unit"
-	for _, check := range u.Checks {
-		if check.Action == string(OnFailQuarantine) {
-			reason = fmt.Sprintf("check %q failed the unit: %s", check.Check, check.Message)
-		}
-	}
-	each := func(b sdk.Batch) error {
-		defer b.Record.Release()
-		rows := wholeBatch(b, "check", "unit_failed", reason)
-		c.refused += int64(len(rows))
-		return c.rejects.write(ctx, u.Seq, rows)
-	}
-	err := c.target.divert(ctx, each)
-	if errors.Is(err, errReadAgain) {
-		c.rejects.abort(ctx)
-		c.refused = 0
-		return c.divertFromLog(ctx, u, logEnd, each)
-	}
-	return err
-}
-
-// errReadAgain says that a target can't give back what it has staged.
-var errReadAgain = errors.New("what is staged can't be read back")
-
-// divertFromLog reads the unit a second time.
-func (c *committer) divertFromLog(ctx context.Context, u *unit, logEnd uint64, each func(sdk.Batch) error) error {
-	r, err := c.log.Read(ctx, u.First)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	frames := newFrames(c.runtime)
-	defer frames.close()
-	for {
-		m, err := r.Next(ctx)
-		if _, gone := errors.AsType[*broker.GapError](err); gone {
-			return sdk.Fatal(fmt.Errorf("unit %d is to be quarantined as a whole, but it is larger than the log, "+
-				"and the sink can't give it back: use a smaller commit or a larger log", u.Seq))
-		}
-		if err != nil || m.Last >= logEnd {
-			return err
-		}
-		if err := c.divertFrame(ctx, frames, m, u.Seq, each); err != nil {
-			return err
-		}
-	}
-}
-
-func (c *committer) divertFrame(ctx context.Context, frames *frames, m broker.Message, seq int64, each func(sdk.Batch) error) error {
-	switch m.Header[keyKind] {
-	case frameSchema:
-		_, err := frames.schema(m)
-		return err
-	case frameBatch:
-		b, err := frames.batch(m)
-		if err != nil {
-			return err
-		}
-		return each(b)
-	case frameQuarantine:
-		var rows []rejected
-		if err := json.Unmarshal(m.Body, &rows); err != nil {
-			return err
-		}
-		return c.rejects.write(ctx, seq, rows)
-	}
-	return nil
-}
-
 // rejectLate keeps rows that a sink refused only when it committed. They are a unit of their own in quarantine, because the
 // unit's other rejects are there already.
 func (c *committer) rejectLate(ctx context.Context, u *unit, late []rejected, outputs map[string]ledger.Output) error {
@@ -367,8 +294,12 @@ func (c *committer) account(u *unit) ledger.Stage {
 func (c *committer) report(u ledger.Unit) {
 	c.runtime.Progress.Update(u.Flow, func(s *Status) {
 		s.Seq, s.Units = u.Seq, s.Units+1
-		s.Read += u.Stages[0].In
-		s.Written += u.Stages[len(u.Stages)-1].Out
+		if len(u.Stages) > 0 {
+			s.Read += u.Stages[0].In
+		}
+		if u.Verdict != ledger.Held && len(u.Stages) > 0 {
+			s.Written += u.Stages[len(u.Stages)-1].Out
+		}
 		for _, stage := range u.Stages {
 			s.Quarantined += stage.Rejected
 			s.Filtered += stage.Filtered
@@ -392,22 +323,4 @@ func (c *committer) reset() {
 	c.frames.close()
 	c.rows = map[string]int64{}
 	c.rejected, c.refused = 0, 0
-}
-
-// HeldError says that a check holds a unit: the flow pauses until it is promoted or dropped.
-type HeldError struct {
-	Flow   string
-	Seq    int64
-	Checks []ledger.CheckResult
-}
-
-// Error names the checks that failed.
-func (e *HeldError) Error() string {
-	text := []string{fmt.Sprintf("flow %q: unit %d is held", e.Flow, e.Seq)}
-	for _, check := range e.Checks {
-		if check.Action == string(OnFailBlock) {
-			text = append(text, fmt.Sprintf("check %q: %s", check.Check, check.Message))
-		}
-	}
-	return strings.Join(text, "; ")
 }

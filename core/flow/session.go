@@ -188,7 +188,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	s.produce = produce
 	s.commit.ack = produce.reader.ack
-	s.runtime.Progress.Update(s.settings.Name, func(st *Status) { st.State, st.Note = Running, "" })
+	s.runtime.Progress.Update(s.settings.Name, func(st *Status) { st.State, st.Note, st.Seq = Running, "", s.commit.committed })
 
 	r, err := s.log.Read(ctx, s.at.live+1)
 	if err != nil {

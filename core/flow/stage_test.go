@@ -59,7 +59,7 @@ func TestAPluginThatFailsAtAUnitsEndEndsItsStage(t *testing.T) {
 
 type endless struct{ emitted int }
 
-func (e *endless) read(ctx context.Context, emit func(event) error) error {
+func (e *endless) read(_ context.Context, emit func(event) error) error {
 	for {
 		if err := emit(event{batch: testBatch(1)}); err != nil {
 			return err

@@ -49,7 +49,8 @@ func (e *Engine) viewOver(ctx context.Context, db *sql.DB, name zone.Name, view 
 		}
 		local[i], literals[i] = path, literal(path)
 	}
-	statement := fmt.Sprintf(`create view %s as select * from read_parquet([%s])%s`, table(name), strings.Join(literals, ", "), visible(view))
+	from := strings.Join(literals, ", ")
+	statement := fmt.Sprintf(`create view %s as select * from read_parquet([%s])%s`, table(name), from, visible(view)) //nolint:gosec // all parts are quoted
 	if _, err := db.ExecContext(ctx, statement); err != nil {
 		return nil, err
 	}

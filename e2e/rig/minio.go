@@ -27,7 +27,7 @@ func MinIO(t testing.TB) *MinIOServer {
 	said := ""
 	for range serverTries {
 		m := &MinIOServer{Endpoint: freeAddress(t.Context(), t), AccessKey: "access-" + rand.Text()[:8], SecretKey: rand.Text()}
-		cmd := exec.Command(binary, "server", "--quiet", "--address", m.Endpoint, t.TempDir()) //nolint:gosec,noctx // killed at cleanup
+		cmd := exec.Command(binary, "server", "--quiet", "--address", m.Endpoint, t.TempDir())
 		cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+m.AccessKey, "MINIO_ROOT_PASSWORD="+m.SecretKey, "MINIO_BROWSER=off")
 		s := startServer(t, cmd)
 		if s.await(t.Context(), m.ready) {

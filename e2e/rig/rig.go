@@ -54,7 +54,7 @@ var build = sync.OnceValue(func() error {
 		return err
 	}
 	for out, packages := range map[string]string{bin + "/qanat": "./cmd/qanat", bin + "/plugins/": "./plugins/..."} {
-		cmd := exec.Command("go", "build", "-tags=duckdb_arrow", "-o", out, packages) //nolint:gosec // our own packages
+		cmd := exec.Command("go", "build", "-tags=duckdb_arrow", "-o", out, packages)
 		cmd.Dir = root
 		if said, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("go build %s: %w\n%s", packages, err, said)
@@ -87,11 +87,12 @@ func Data(t testing.TB) string {
 
 // Project is a project folder that commands run in.
 type Project struct {
-	t    testing.TB
-	Dir  string
-	Env  []string // added to the environment of every command
-	exe  string
-	time time.Duration
+	t   testing.TB
+	Dir string
+	Env []string // added to the environment of every command
+	// Limit is how long a command may take before it counts as hung.
+	Limit time.Duration
+	exe   string
 }
 
 // New copies a folder of specs (below e2e/testdata, or absolute) into a project folder of the test's own.
@@ -100,7 +101,7 @@ func New(t testing.TB, specs string) *Project {
 	if !filepath.IsAbs(specs) {
 		specs = filepath.Join(Root(), "e2e", "testdata", specs)
 	}
-	p := &Project{t: t, Dir: t.TempDir(), exe: Qanat(t), time: 5 * time.Minute}
+	p := &Project{t: t, Dir: t.TempDir(), exe: Qanat(t), Limit: 5 * time.Minute}
 	p.Env = []string{"QANAT_PLUGINS=" + filepath.Join(bin(), "plugins"), "NO_COLOR=1"}
 	if err := os.CopyFS(p.Dir, os.DirFS(specs)); err != nil {
 		t.Fatal(err)
@@ -116,7 +117,7 @@ type Result struct {
 
 // Command readies a command in the project folder.
 func (p *Project) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, p.exe, args...) //nolint:gosec // the built command
+	cmd := exec.CommandContext(ctx, p.exe, args...)
 	cmd.Dir = p.Dir
 	cmd.Env = append(os.Environ(), p.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -184,12 +185,16 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// Start starts a command. It is killed when the test ends or five minutes have passed.
+// toDump is how long a command that is ended has to print where its goroutines are.
+const toDump = 10 * time.Second
+
+// Start starts a command. When the test ends or the project's limit has passed it is ended, and prints where it hung.
 func (p *Project) Start(args ...string) *Running {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), p.time)
+	ctx, cancel := context.WithTimeout(context.Background(), p.Limit)
 	r := &Running{t: p.t, cmd: p.Command(ctx, args...), cancel: cancel, done: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.err
+	r.cmd.Cancel, r.cmd.WaitDelay = func() error { return r.cmd.Process.Signal(syscall.SIGQUIT) }, toDump
 	if err := r.cmd.Start(); err != nil {
 		cancel()
 		p.t.Fatal(err)
@@ -263,10 +268,26 @@ func Gone(pid int) bool {
 	return !ok
 }
 
+// Stopped says whether all threads of a process stand still after a SIGSTOP, which takes effect in each of them in its own time.
+func Stopped(pid int) bool {
+	stats, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
+	if err != nil || len(stats) == 0 {
+		return false
+	}
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if err == nil && !strings.HasPrefix(rest, "T") { // a thread that has ended meanwhile stands still, too
+			return false
+		}
+	}
+	return true
+}
+
 // processOf is the name that a process was started by and its parent; false if it has ended.
 func processOf(pid int) (name string, parent int, ok bool) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	stat, err := os.ReadFile(filepath.Join(dir, "stat")) //nolint:gosec // of /proc
+	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
 		return "", 0, false
 	}
@@ -275,7 +296,7 @@ func processOf(pid int) (name string, parent int, ok bool) {
 	if _, err := fmt.Sscan(rest, &state, &parent); err != nil || state == "Z" {
 		return "", 0, false
 	}
-	args, err := os.ReadFile(filepath.Join(dir, "cmdline")) //nolint:gosec // of /proc
+	args, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 	if err != nil {
 		return "", 0, false
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/specs/contract"
 )
 
 // Config is what operators write.
@@ -45,6 +46,11 @@ func (c Config) Validate() error {
 	var faults []error
 	if c.Contract == "" && len(c.Rules) == 0 {
 		faults = append(faults, sdk.ConfigError("/contract", "neither a contract nor rules are given, so there is nothing to check"))
+	}
+	if c.Contract != "" {
+		if _, err := contract.Load(c.Contract); err != nil {
+			faults = append(faults, sdk.ConfigError("/contract", "%v", err))
+		}
 	}
 	if c.Object != "" && c.Contract == "" {
 		faults = append(faults, sdk.ConfigError("/object", "names an object of a contract, but no contract is given"))

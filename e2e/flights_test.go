@@ -36,7 +36,7 @@ func newFlights(t *testing.T, file string) *flights {
 	t.Helper()
 	data := rig.Data(t)
 	f := &flights{Project: rig.New(t, "flights"), t: t, duck: openDuck(t)}
-	f.Limit = 60 * time.Second
+	f.Limit = 3 * time.Minute
 	f.Env = append(f.Env, "FLIGHTS_DATA="+data, "FLIGHTS_FILE="+file)
 	f.duck.exec(fmt.Sprintf("create view flights as from read_parquet('%s')", file))
 	for name, columns := range map[string][]string{"airports": airportColumns, "zipcodes": zipColumns, "weather": weatherColumns} {
@@ -215,4 +215,76 @@ func TestFlightsEndAsDuckDBSaysOfTheFiles(t *testing.T) {
 		t.Errorf("a second run has read again what had not changed:\n%s", again)
 	}
 	f.check()
+}
+
+func TestStatusAndQueryAnswerWhileARunGoesOn(t *testing.T) {
+	t.Parallel()
+	f := newFlights(t, someFlights(t, 1_000_000))
+	running := f.Start("run", "air", "--env", "kills")
+	eventually(t, "the first unit has landed", func() bool {
+		f.alive(running)
+		return strings.Contains(running.Err(), "air.landing") && len(f.status().landed()) > 0
+	})
+	var seen beside
+	for answers := 0; ; answers++ {
+		select {
+		case <-running.Done():
+			if end := running.Wait(); end.Code != 0 || answers < 2 {
+				t.Errorf("the run: exit %d, answers beside it: %d\n%s", end.Code, answers, end.Err)
+			}
+			t.Logf("answers beside the run: %d", answers)
+			f.check()
+			return
+		default:
+			seen = f.answersAfter(seen)
+		}
+	}
+}
+
+// alive fails the test if the command has ended.
+func (f *flights) alive(running *rig.Running) {
+	f.t.Helper()
+	select {
+	case <-running.Done():
+		f.t.Fatalf("it ended too early\n%s", running.Err())
+	default:
+	}
+}
+
+// landed are the rows of the landing zone by dataset, of those that have any.
+func (s status) landed() map[string]int64 {
+	rows := map[string]int64{}
+	for _, d := range s.Datasets {
+		if strings.HasPrefix(d.Name, "landing.") && d.Rows > 0 {
+			rows[d.Name] = d.Rows
+		}
+	}
+	return rows
+}
+
+// beside is what status and query have said beside a run.
+type beside struct {
+	status status
+	landed int64
+}
+
+// answersAfter asks both, and holds the answers against the last ones: nothing may become less, and status counts what query sees.
+func (f *flights) answersAfter(last beside) beside {
+	f.t.Helper()
+	now := beside{status: f.status()}
+	if _, err := fmt.Sscan(f.answer("select count(*) from landing.air.flights"), &now.landed); err != nil {
+		f.t.Fatal(err)
+	}
+	if shown := now.status.landed()["landing.air.flights"]; now.landed < last.landed || now.landed < shown {
+		f.t.Errorf("query counts %d flights, before %d, status before %d", now.landed, last.landed, shown)
+	}
+	before := last.status.accounts()
+	for _, flow := range now.status.Flows {
+		for i, stage := range before[flow.Flow] {
+			if after := flow.Totals[i]; after.Name != stage.Name || after.In < stage.In || after.Out < stage.Out || after.In < after.Out {
+				f.t.Errorf("flow %s: status says %+v after %+v", flow.Flow, after, stage)
+			}
+		}
+	}
+	return now
 }

@@ -88,24 +88,27 @@ func (f *flights) sunk() []string {
 // freeze stops a process where it does not hold the state database: nobody could write as long as it did.
 func (f *flights) freeze(running *rig.Running, db *sql.DB) {
 	f.t.Helper()
+	free := func() bool { return writable(f.t.Context(), db) }
 	eventually(f.t, "the process is stopped outside of a transaction", func() bool {
 		running.Signal(syscall.SIGSTOP)
 		eventually(f.t, "all of the process's threads stand still", func() bool { return rig.Stopped(running.PID()) })
-		if writable(f.t.Context(), db) {
+		if free() {
 			return true
 		}
 		running.Signal(syscall.SIGCONT)
+		eventually(f.t, "the transaction has come to its end", free)
 		return false
 	})
 }
 
+// writable says whether somebody else could write the state database now.
 func writable(ctx context.Context, db *sql.DB) bool {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = conn.Close() }()
-	for _, statement := range []string{"pragma busy_timeout = 2000", "begin immediate", "rollback"} {
+	for _, statement := range []string{"pragma busy_timeout = 500", "begin immediate", "rollback"} {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			return false
 		}

@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/qanat-data/qanat/core/engine"
 	"github.com/qanat-data/qanat/core/flow"
@@ -70,12 +73,31 @@ func (p *progressLines) show() {
 		p.states[name] = string(status.State) + status.Note
 		line := progressLine(status, width)
 		if p.redraw {
-			line = "\x1b[2K" + line
+			line = "\x1b[2K" + clip(line, columns(p.out))
 		}
 		text.WriteString(line + "\n")
 	}
 	p.drawn = len(p.run.Flows())
 	_, _ = io.WriteString(p.out, text.String())
+}
+
+// columns is the width of a terminal, 80 where it is not known.
+func columns(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 { //nolint:gosec // a descriptor fits
+			return int(size.Col)
+		}
+	}
+	return 80
+}
+
+// clip keeps a line from wrapping, which would spoil the next redraw.
+func clip(line string, width int) string {
+	runes := []rune(line)
+	if len(runes) < width {
+		return line
+	}
+	return string(runes[:max(0, width-2)]) + "…"
 }
 
 func progressLine(s flow.Status, width int) string {

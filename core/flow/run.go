@@ -214,7 +214,7 @@ func transient(err error) bool {
 	if _, ok := errors.AsType[*broker.GapError](err); ok { // the next session reads the unit again
 		return true
 	}
-	return pluginhost.Retryable(err) || errors.Is(err, broker.ErrStalled) || errors.Is(err, broker.ErrLogCutBack) ||
+	return pluginhost.Retryable(err) || ledger.Busy(err) || errors.Is(err, broker.ErrStalled) || errors.Is(err, broker.ErrLogCutBack) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || isNet(err)
 }
 

@@ -9,10 +9,19 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"modernc.org/sqlite"
 )
 
 // ErrFenced says that a newer epoch owns the flow.
 var ErrFenced = errors.New("the flow has been taken over by another runner")
+
+// Busy says that the state database was locked for longer than a statement waits: it may be free the next time.
+func Busy(err error) bool {
+	const busy, locked = 5, 6 // https://sqlite.org/rescode.html
+	failure, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (failure.Code()&0xff == busy || failure.Code()&0xff == locked)
+}
 
 // Verdict says what became of a unit.
 type Verdict string

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"path/filepath"
@@ -230,4 +231,33 @@ func TestViewsShowAUnitInAllItsDatasetsOrInNone(t *testing.T) {
 		last = one.Snapshot
 	}
 	writer.Wait()
+}
+
+func TestALockedStateDatabaseIsToldFromOtherFailures(t *testing.T) {
+	t.Parallel()
+	path := "file:" + filepath.Join(t.TempDir(), "state.db") + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(1)&_txlock=immediate"
+	var dbs [2]*sql.DB
+	for i := range dbs {
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		dbs[i] = db
+	}
+	l, err := ledger.Open(t.Context(), dbs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := dbs[1].BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := l.TakeOver(t.Context(), "p.f", "me", 0); !ledger.Busy(err) {
+		t.Errorf("%v, want a locked database", err)
+	}
+	if ledger.Busy(ledger.ErrFenced) {
+		t.Error("a fenced runner is taken for a locked database")
+	}
 }

@@ -84,7 +84,7 @@ func (p *progressLines) show() {
 // columns is the width of a terminal, 80 where it is not known.
 func columns(w io.Writer) int {
 	if f, ok := w.(*os.File); ok {
-		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 { //nolint:gosec // a descriptor fits
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
 			return int(size.Col)
 		}
 	}

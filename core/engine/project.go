@@ -130,7 +130,7 @@ func (p *Project) Start(ctx context.Context) error {
 		return err
 	}
 	p.instance = running
-	if p.ledger, err = ledger.Open(ctx, running.DB()); err != nil {
+	if p.ledger, err = ledger.Open(ctx, running.DB(), ledger.SQLite); err != nil {
 		return errors.Join(err, p.Close(ctx))
 	}
 	return nil

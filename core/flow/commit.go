@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -166,10 +167,13 @@ func (c *committer) relieve(ctx context.Context, m broker.Message) error {
 		return nil
 	}
 	c.consumed = 0
+	killpoint.Here("before-relief")
 	if err := c.runtime.Ledger.Check(ctx, c.settings.Name, c.epoch); err != nil { // the frames may be another runner's by now
 		return err
 	}
-	return c.log.Purge(ctx, m.Last)
+	err := c.log.Purge(ctx, m.Last)
+	killpoint.Here("after-relief")
+	return err
 }
 
 // close commits the unit that the frame closes.
@@ -182,12 +186,15 @@ func (c *committer) close(ctx context.Context, m broker.Message) error {
 		return sdk.Fatal(err)
 	}
 	u := &unit{closeFrame: frame, flow: c.settings.Name, epoch: c.epoch}
-	crashpoint("before-commit")
+	killpoint.Here("before-commit")
 	if err := c.settle(ctx, u, m.Last); err != nil {
 		return err
 	}
 	c.reset()
-	return c.log.Purge(ctx, m.Last)
+	killpoint.Here("before-purge")
+	err = c.log.Purge(ctx, m.Last)
+	killpoint.Here("after-purge")
+	return err
 }
 
 // verify holds what was read from the log against what the producer says it wrote.
@@ -223,19 +230,21 @@ func (c *committer) settle(ctx context.Context, u *unit, logEnd uint64) error {
 	case promote:
 	}
 	outputs := map[string]ledger.Output{}
+	killpoint.Here("before-quarantine")
 	if err := c.rejects.commit(ctx, u.mark(), outputs); err != nil {
 		return err
 	}
-	crashpoint("after-quarantine")
+	killpoint.Here("after-quarantine")
 	written, late, err := c.target.commit(ctx, u)
 	if err != nil {
 		return err
 	}
+	killpoint.Here("after-target")
 	if err := c.rejectLate(ctx, u, late, outputs); err != nil {
 		return err
 	}
 	maps.Copy(outputs, written)
-	crashpoint("before-ledger")
+	killpoint.Here("before-ledger")
 	return c.enter(ctx, u, verdict, outputs, logEnd)
 }
 
@@ -268,14 +277,16 @@ func (c *committer) enter(ctx context.Context, u *unit, verdict ledger.Verdict, 
 		return err
 	}
 	c.committed = u.Seq
-	crashpoint("after-ledger")
+	killpoint.Here("after-ledger")
 	c.report(entry)
 	if verdict == ledger.Held {
 		return &HeldError{Flow: entry.Flow, Seq: entry.Seq, Checks: entry.Checks}
 	}
+	killpoint.Here("before-ack")
 	if err := c.ack(u.Position); err != nil {
 		c.runtime.Log.Warn("acknowledge", "flow", entry.Flow, "seq", entry.Seq, "error", err)
 	}
+	killpoint.Here("after-ack")
 	return nil
 }
 

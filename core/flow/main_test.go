@@ -97,7 +97,7 @@ func open(ctx context.Context, dir string, alloc memory.Allocator) (*parts, erro
 	if err != nil {
 		return nil, err
 	}
-	book, err := ledger.Open(ctx, running.DB())
+	book, err := ledger.Open(ctx, running.DB(), ledger.SQLite)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/wire"
 )
@@ -84,10 +85,12 @@ func (p *publisher) item(ctx context.Context, i item) error {
 }
 
 func (p *publisher) publish(ctx context.Context, f broker.Frame) error {
+	killpoint.Here("before-publish")
 	seq, err := p.log.Publish(ctx, f)
 	if err != nil {
 		return err
 	}
+	killpoint.Here("after-publish")
 	if p.first == 0 {
 		p.first = seq
 	}
@@ -163,12 +166,14 @@ func (p *publisher) close(ctx context.Context, c *closing) error {
 	if err != nil {
 		return err
 	}
+	killpoint.Here("before-close-frame")
 	if err := p.publish(ctx, frame); err != nil {
 		return err
 	}
 	if _, err := p.log.Flush(ctx); err != nil {
 		return err
 	}
+	killpoint.Here("after-close-frame")
 	p.next++
 	p.reset()
 	return nil

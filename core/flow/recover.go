@@ -7,6 +7,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/sdk"
 )
 
@@ -41,11 +42,12 @@ func takeOver(ctx context.Context, s *Settings, r *Runtime, log *broker.Log) (*s
 	for _, m := range controls {
 		newest = max(newest, m.Epoch)
 	}
+	killpoint.Here("before-epoch")
 	epoch, err := r.Ledger.TakeOver(ctx, s.Name, r.Owner, newest)
 	if err != nil {
 		return nil, err
 	}
-	crashpoint("after-epoch")
+	killpoint.Here("after-epoch") // and before the takeover frame
 	at := &standing{epoch: epoch}
 	if at.writer, err = log.Publisher(ctx, epoch); err != nil {
 		return nil, err
@@ -54,7 +56,7 @@ func takeOver(ctx context.Context, s *Settings, r *Runtime, log *broker.Log) (*s
 		at.writer.Close()
 		return nil, err
 	}
-	crashpoint("after-takeover-frame")
+	killpoint.Here("after-takeover-frame")
 	if err := at.look(ctx, s, r, log); err != nil {
 		at.writer.Close()
 		return nil, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/sdk"
 )
 
@@ -73,7 +74,7 @@ func (s *session) prepare(ctx context.Context) error {
 	if err := s.settle(ctx, first, usable); err != nil {
 		return err
 	}
-	crashpoint("after-prepare")
+	killpoint.Here("after-prepare")
 	return nil
 }
 
@@ -100,6 +101,7 @@ func (s *session) settle(ctx context.Context, first *closeFrame, usable bool) er
 		}
 		// This unit can't be committed any more, nor what was built on it: all of it is read again.
 		s.at.chain, keep = nil, nil
+		killpoint.Here("before-forget")
 		if err := s.log.Purge(ctx, s.at.live); err != nil {
 			return err
 		}
@@ -179,9 +181,11 @@ func (s *session) run(ctx context.Context) error {
 		}
 	}
 	// What lies before our takeover frame is committed or void now; it must not take the room of what we write.
+	killpoint.Here("before-void")
 	if err := s.log.Purge(ctx, s.at.live); err != nil {
 		return err
 	}
+	killpoint.Here("after-void")
 	produce, err := newProducer(ctx, s.settings, s.runtime, s.at.position(), s.at.position())
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -73,9 +74,11 @@ func (t *datasetTarget) prepare(ctx context.Context, epoch uint64, committed int
 // takeDataset fences older runners out of a dataset, and takes back a unit above committed, unless it is the one to keep, which
 // will be completed. It returns the unit that the dataset then holds.
 func takeDataset(ctx context.Context, d *zone.Dataset, flow string, epoch uint64, committed, keep int64) (int64, error) {
+	killpoint.Here("before-fence")
 	if _, err := d.Fence(ctx, flow, epoch); err != nil {
 		return 0, err
 	}
+	killpoint.Here("after-fence")
 	fenced, err := d.Reload(ctx)
 	if err != nil {
 		return 0, err
@@ -89,7 +92,9 @@ func takeDataset(ctx context.Context, d *zone.Dataset, flow string, epoch uint64
 	if mark.Seq <= committed || mark.Seq == keep {
 		return mark.Seq, nil
 	}
+	killpoint.Here("before-undo")
 	_, err = fenced.Undo(ctx, flow, epoch, committed)
+	killpoint.Here("after-undo")
 	return committed, err
 }
 
@@ -184,12 +189,13 @@ func (t *datasetTarget) commit(ctx context.Context, u *unit) (map[string]ledger.
 		if out.seq != u.Seq || (u.Rows[stream] == 0 && t.settings.Target.Mode == zone.Append) {
 			continue
 		}
+		killpoint.Here("before-dataset")
 		done, err := t.commitOutput(ctx, out, u, u.Rows[stream])
 		if err != nil {
 			return nil, nil, err
 		}
 		written[out.dataset.Name().String()] = done
-		crashpoint("after-dataset")
+		killpoint.Here("after-dataset")
 	}
 	return written, nil, nil
 }
@@ -241,7 +247,10 @@ func (o *datasetOutput) finish(ctx context.Context) (zone.Files, error) {
 	}
 	stage := o.stage
 	o.stage = nil
-	return stage.Finish(ctx)
+	killpoint.Here("before-upload")
+	files, err := stage.Finish(ctx)
+	killpoint.Here("after-upload")
+	return files, err
 }
 
 func (t *datasetTarget) divert(ctx context.Context, each func(sdk.Batch) error) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -32,10 +33,12 @@ func newSinkTarget(ctx context.Context, s *Settings, r *Runtime) (*sinkTarget, e
 }
 
 func (t *sinkTarget) prepare(ctx context.Context, epoch uint64, committed int64, complete *closeFrame) (bool, error) {
+	killpoint.Here("before-begin")
 	mark, err := t.process.Begin(ctx, epoch)
 	if err != nil {
 		return false, err
 	}
+	killpoint.Here("after-begin")
 	seq := int64(mark.Seq) //nolint:gosec // seqs are counted from 1
 	switch {
 	case seq <= committed:
@@ -91,10 +94,12 @@ func (t *sinkTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Out
 		_, err := t.process.Begin(ctx, u.epoch) // drops what is staged
 		return nil, nil, err
 	}
+	killpoint.Here("before-sink-commit")
 	rejections, err := t.process.Commit(ctx, sdk.Mark{Epoch: u.epoch, Seq: uint64(u.Seq), Position: u.Position}) //nolint:gosec // seqs are counted from 1
 	if err != nil {
 		return nil, nil, err
 	}
+	killpoint.Here("after-sink-commit")
 	rows := make([]rejected, len(rejections))
 	for i, r := range rejections {
 		rows[i] = fromPlugin(t.step, "sink", r)

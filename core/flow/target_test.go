@@ -29,7 +29,7 @@ func testRuntime(t *testing.T) *Runtime {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = in.Close(context.Background()) })
-	book, err := ledger.Open(t.Context(), in.DB())
+	book, err := ledger.Open(t.Context(), in.DB(), ledger.SQLite)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func newRig(t *testing.T) *rig {
 			t.Error(err)
 		}
 	})
-	book, err := ledger.Open(t.Context(), running.DB())
+	book, err := ledger.Open(t.Context(), running.DB(), ledger.SQLite)
 	if err != nil {
 		t.Fatal(err)
 	}

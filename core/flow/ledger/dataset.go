@@ -17,7 +17,7 @@ type Writer struct {
 // AddWriter notes that a flow writes a dataset. A dataset that is not append-only, or that lies in landing, has exactly one
 // writing flow; a second one is refused.
 func (l *Ledger) AddWriter(ctx context.Context, w Writer) error {
-	return l.transact(ctx, func(tx *sql.Tx) error {
+	return l.transact(ctx, func(tx statements) error {
 		others, err := writers(ctx, tx, w.Dataset)
 		if err != nil {
 			return err
@@ -31,7 +31,7 @@ func (l *Ledger) AddWriter(ctx context.Context, w Writer) error {
 					w.Dataset, other.Flow, other.Mode, w.Flow, w.Mode)
 			}
 		}
-		_, err = tx.ExecContext(ctx, `insert into qanat_writers (dataset, flow, mode) values (?, ?, ?)
+		_, err = tx.exec(ctx, `insert into qanat_writers (dataset, flow, mode) values (?, ?, ?)
 			on conflict (dataset, flow) do update set mode = excluded.mode`, w.Dataset, w.Flow, w.Mode)
 		return err
 	})
@@ -51,12 +51,8 @@ func (l *Ledger) DatasetsOf(ctx context.Context, flow string) ([]string, error) 
 	return l.names(ctx, `select dataset from qanat_writers where flow = ? order by dataset`, flow)
 }
 
-type rowsQuerier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-func writers(ctx context.Context, q rowsQuerier, dataset string) ([]Writer, error) {
-	rows, err := q.QueryContext(ctx, `select dataset, flow, mode from qanat_writers where dataset = ? order by flow`, dataset)
+func writers(ctx context.Context, q statements, dataset string) ([]Writer, error) {
+	rows, err := q.query(ctx, `select dataset, flow, mode from qanat_writers where dataset = ? order by flow`, dataset)
 	if err != nil {
 		return nil, fmt.Errorf("read the writers of %q: %w", dataset, err)
 	}
@@ -107,7 +103,7 @@ func (l *Ledger) Views(ctx context.Context, datasets ...string) ([]View, error) 
 		at[dataset], names[i] = &views[i], dataset
 	}
 	marks := strings.TrimSuffix(strings.Repeat("?, ", len(datasets)), ", ")
-	rows, err := l.db.QueryContext(ctx, strings.Replace(viewsQuery, "(?)", "("+marks+")", 1), names...)
+	rows, err := l.db.query(ctx, strings.Replace(viewsQuery, "(?)", "("+marks+")", 1), names...)
 	if err != nil {
 		return nil, fmt.Errorf("read the views of %q: %w", datasets, err)
 	}
@@ -136,12 +132,12 @@ func (l *Ledger) Views(ctx context.Context, datasets ...string) ([]View, error) 
 }
 
 // showDatasets moves readers of the unit's datasets on to its snapshots; a held unit stays out of sight.
-func showDatasets(ctx context.Context, tx *sql.Tx, u Unit) error {
+func showDatasets(ctx context.Context, tx statements, u Unit) error {
 	if u.Verdict == Held {
 		return nil
 	}
 	for dataset, out := range u.Datasets {
-		_, err := tx.ExecContext(ctx, `update qanat_writers set snapshot = ? where dataset = ? and flow = ?`, out.Snapshot, dataset, u.Flow)
+		_, err := tx.exec(ctx, `update qanat_writers set snapshot = ? where dataset = ? and flow = ?`, out.Snapshot, dataset, u.Flow)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"modernc.org/sqlite"
@@ -79,14 +80,15 @@ type CheckResult struct {
 
 // Ledger is the ledger of all flows. Safe for concurrent use, also by several processes.
 type Ledger struct {
-	db *sql.DB
+	pool *sql.DB
+	db   statements // on the pool
 }
 
 const schema = `
 create table if not exists qanat_owners (
 	flow text primary key, epoch bigint not null, owner text not null, heartbeat bigint not null);
 create table if not exists qanat_ledger (
-	flow text not null, seq bigint not null, epoch bigint not null, verdict text not null, position blob,
+	flow text not null, seq bigint not null, epoch bigint not null, verdict text not null, position bytes,
 	log_end bigint not null, unit text not null, committed_at bigint not null, primary key (flow, seq));
 create table if not exists qanat_writers (
 	dataset text not null, flow text not null, mode text not null, snapshot bigint not null default 0,
@@ -97,11 +99,12 @@ create table if not exists qanat_totals (
 	primary key (flow, place, stage));`
 
 // Open makes the tables where they are missing.
-func Open(ctx context.Context, db *sql.DB) (*Ledger, error) {
-	if _, err := db.ExecContext(ctx, schema); err != nil {
+func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Ledger, error) {
+	l := &Ledger{pool: db, db: statements{runner: db, dialect: dialect}}
+	if _, err := l.db.exec(ctx, strings.ReplaceAll(schema, "bytes", dialect.bytes())); err != nil {
 		return nil, fmt.Errorf("create the ledger's tables: %w", err)
 	}
-	return &Ledger{db: db}, nil
+	return l, nil
 }
 
 // keptPositions is how many units keep a position of any size; older ones keep only small ones.
@@ -109,12 +112,12 @@ const keptPositions, smallPosition = 16, 4096
 
 // Append commits a unit: the row is written only if the epoch still owns the flow and the unit is the next one.
 func (l *Ledger) Append(ctx context.Context, u Unit) error {
-	return l.transact(ctx, func(tx *sql.Tx) error {
+	return l.transact(ctx, func(tx statements) error {
 		if err := owned(ctx, tx, u.Flow, u.Epoch); err != nil {
 			return err
 		}
 		var last sql.NullInt64
-		if err := tx.QueryRowContext(ctx, `select max(seq) from qanat_ledger where flow = ?`, u.Flow).Scan(&last); err != nil {
+		if err := tx.row(ctx, `select max(seq) from qanat_ledger where flow = ?`, u.Flow).Scan(&last); err != nil {
 			return err
 		}
 		if u.Seq != last.Int64+1 {
@@ -124,7 +127,7 @@ func (l *Ledger) Append(ctx context.Context, u Unit) error {
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx,
+		_, err = tx.exec(ctx,
 			`insert into qanat_ledger (flow, seq, epoch, verdict, position, log_end, unit, committed_at) values (?, ?, ?, ?, ?, ?, ?, ?)`,
 			u.Flow, u.Seq, u.Epoch, string(u.Verdict), []byte(u.Position), u.LogEnd, string(doc), u.Committed.UnixMicro())
 		if err != nil {
@@ -133,7 +136,7 @@ func (l *Ledger) Append(ctx context.Context, u Unit) error {
 		if err := errors.Join(showDatasets(ctx, tx, u), addTotals(ctx, tx, u)); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `update qanat_ledger set position = null where flow = ? and seq = ? and length(position) > ?`,
+		_, err = tx.exec(ctx, `update qanat_ledger set position = null where flow = ? and seq = ? and length(position) > ?`,
 			u.Flow, u.Seq-keptPositions, smallPosition)
 		return err
 	})
@@ -159,7 +162,7 @@ func (l *Ledger) Flows(ctx context.Context) ([]string, error) {
 }
 
 func (l *Ledger) names(ctx context.Context, query string, args ...any) ([]string, error) {
-	rows, err := l.db.QueryContext(ctx, query, args...)
+	rows, err := l.db.query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
@@ -176,7 +179,7 @@ func (l *Ledger) names(ctx context.Context, query string, args ...any) ([]string
 }
 
 func (l *Ledger) query(ctx context.Context, clause string, args ...any) ([]Unit, error) {
-	rows, err := l.db.QueryContext(ctx, `select unit, position, log_end from qanat_ledger `+clause, args...) //nolint:gosec // clauses are constants of this file
+	rows, err := l.db.query(ctx, `select unit, position, log_end from qanat_ledger `+clause, args...) //nolint:gosec // clauses are constants of this file
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
@@ -197,19 +200,4 @@ func (l *Ledger) query(ctx context.Context, clause string, args ...any) ([]Unit,
 		units = append(units, u)
 	}
 	return units, rows.Err()
-}
-
-func (l *Ledger) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := l.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("state database: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	if err := do(tx); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("state database: %w", err)
-	}
-	return nil
 }

@@ -23,7 +23,7 @@ func openLedger(t *testing.T) *ledger.Ledger {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	l, err := ledger.Open(t.Context(), db)
+	l, err := ledger.Open(t.Context(), db, ledger.SQLite)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestALockedStateDatabaseIsToldFromOtherFailures(t *testing.T) {
 		t.Cleanup(func() { _ = db.Close() })
 		dbs[i] = db
 	}
-	l, err := ledger.Open(t.Context(), dbs[0])
+	l, err := ledger.Open(t.Context(), dbs[0], ledger.SQLite)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ type Owner struct {
 func (l *Ledger) Owner(ctx context.Context, flow string) (Owner, bool, error) {
 	o := Owner{Flow: flow}
 	var beat int64
-	err := l.db.QueryRowContext(ctx, `select epoch, owner, heartbeat from qanat_owners where flow = ?`, flow).Scan(&o.Epoch, &o.Name, &beat)
+	err := l.db.row(ctx, `select epoch, owner, heartbeat from qanat_owners where flow = ?`, flow).Scan(&o.Epoch, &o.Name, &beat)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Owner{}, false, nil
 	}
@@ -35,14 +35,14 @@ func (l *Ledger) Owner(ctx context.Context, flow string) (Owner, bool, error) {
 // ledger refuses units of older epochs.
 func (l *Ledger) TakeOver(ctx context.Context, flow, owner string, seen uint64) (uint64, error) {
 	var epoch uint64
-	err := l.transact(ctx, func(tx *sql.Tx) error {
+	err := l.transact(ctx, func(tx statements) error {
 		var last sql.NullInt64
-		err := tx.QueryRowContext(ctx, `select epoch from qanat_owners where flow = ?`, flow).Scan(&last)
+		err := tx.row(ctx, `select epoch from qanat_owners where flow = ?`, flow).Scan(&last)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
 		epoch = max(uint64(last.Int64), seen) + 1 //nolint:gosec // epochs are never negative
-		_, err = tx.ExecContext(ctx, `insert into qanat_owners (flow, epoch, owner, heartbeat) values (?, ?, ?, ?)
+		_, err = tx.exec(ctx, `insert into qanat_owners (flow, epoch, owner, heartbeat) values (?, ?, ?, ?)
 			on conflict (flow) do update set epoch = excluded.epoch, owner = excluded.owner, heartbeat = excluded.heartbeat`,
 			flow, epoch, owner, time.Now().UnixMicro())
 		return err
@@ -69,7 +69,7 @@ func (l *Ledger) Release(ctx context.Context, flow string, epoch uint64) error {
 }
 
 func (l *Ledger) own(ctx context.Context, flow string, epoch uint64, update string, value any) error {
-	result, err := l.db.ExecContext(ctx, update, value, flow, epoch)
+	result, err := l.db.exec(ctx, update, value, flow, epoch)
 	if err != nil {
 		return fmt.Errorf("state database: %w", err)
 	}
@@ -79,13 +79,9 @@ func (l *Ledger) own(ctx context.Context, flow string, epoch uint64, update stri
 	return nil
 }
 
-type querier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-func owned(ctx context.Context, q querier, flow string, epoch uint64) error {
+func owned(ctx context.Context, q statements, flow string, epoch uint64) error {
 	var current uint64
-	if err := q.QueryRowContext(ctx, `select epoch from qanat_owners where flow = ?`, flow).Scan(&current); err != nil {
+	if err := q.row(ctx, `select epoch from qanat_owners where flow = ?`, flow).Scan(&current); err != nil {
 		return fmt.Errorf("read the owner of %q: %w", flow, err)
 	}
 	if current != epoch {

@@ -2,14 +2,13 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 )
 
 // addTotals adds a unit's accounts to those of the units before it, in the transaction that writes its row.
-func addTotals(ctx context.Context, tx *sql.Tx, u Unit) error {
+func addTotals(ctx context.Context, tx statements, u Unit) error {
 	for place, s := range u.Stages {
-		_, err := tx.ExecContext(ctx, `insert into qanat_totals
+		_, err := tx.exec(ctx, `insert into qanat_totals
 			(flow, place, stage, maps, rows_in, rows_out, rejected, filtered, warned) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			on conflict (flow, place, stage) do update set maps = excluded.maps,
 				rows_in = qanat_totals.rows_in + excluded.rows_in, rows_out = qanat_totals.rows_out + excluded.rows_out,
@@ -26,7 +25,7 @@ func addTotals(ctx context.Context, tx *sql.Tx, u Unit) error {
 // Totals sums up the accounts of all of a flow's units, stage by stage in their order. A stage that has moved or gone since, because
 // the pipeline was changed, keeps what it counted.
 func (l *Ledger) Totals(ctx context.Context, flow string) ([]Stage, error) {
-	rows, err := l.db.QueryContext(ctx, `select stage, maps, rows_in, rows_out, rejected, filtered, warned
+	rows, err := l.db.query(ctx, `select stage, maps, rows_in, rows_out, rejected, filtered, warned
 		from qanat_totals where flow = ? order by place, stage`, flow)
 	if err != nil {
 		return nil, fmt.Errorf("read the totals of %q: %w", flow, err)

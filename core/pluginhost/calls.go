@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/wire"
 	"github.com/qanat-data/qanat/specs/proto/pluginv1"
@@ -40,6 +42,7 @@ type answer struct {
 	rejections []sdk.Rejection
 	findings   []sdk.Finding
 	rejected   map[int64]bool
+	size       int64 // about what it takes in memory
 
 	plan    *pluginv1.TransformPlan
 	result  *pluginv1.CheckResult
@@ -47,6 +50,12 @@ type answer struct {
 	actions *pluginv1.Actions
 	mark    *pluginv1.Mark
 }
+
+// An answer is in memory until it is complete.
+const (
+	maxAnswer = 256 << 20
+	frameCost = 1 << 10 // what a frame takes beside its bytes
+)
 
 // calls are those under way, oldest first, and the part of the oldest's answer that has come.
 type calls struct {
@@ -177,6 +186,10 @@ func (s *session) step(ctx context.Context) (bool, error) {
 	ok, err = s.calls.accept(&s.calls.partial, one, frame)
 	if err == nil && !ok {
 		err = s.inst.violation("a frame %T in the answer to %q", frame.Head.GetKind(), one.op)
+	}
+	if s.calls.partial.size += frameCost + int64(proto.Size(frame.Head)+frame.Body.Len()); err == nil && s.calls.partial.size > maxAnswer {
+		err = s.inst.violation("more than %d MiB in the answer to %q; a transform that gives so much more than it takes should collect, "+
+			"and give it piece by piece", maxAnswer>>20, one.op)
 	}
 	if err != nil {
 		return false, s.abort(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -135,6 +134,9 @@ func (r *receiver) schema(head *pluginv1.Schema, body wire.Body) (sdk.SchemaChan
 		return sdk.SchemaChange{}, r.inst.violation("%v", err)
 	}
 	last, known := r.decoders[name]
+	if !known && len(r.decoders) >= maxStreams {
+		return sdk.SchemaChange{}, r.inst.violation("stream %q is one more than the %d that are allowed", name, maxStreams)
+	}
 	if version < 1 || version > math.MaxInt32 || known && version <= int64(last.version) {
 		return sdk.SchemaChange{}, r.inst.violation("stream %q: schema version %d, expected one after the last", name, version)
 	}
@@ -157,7 +159,7 @@ func (r *receiver) schema(head *pluginv1.Schema, body wire.Body) (sdk.SchemaChan
 func (r *receiver) batch(head *pluginv1.Batch, body wire.Body) (sdk.Batch, error) {
 	d, known := r.decoders[head.GetStream()]
 	if !known || int64(d.version) != int64(head.GetVersion()) {
-		return sdk.Batch{}, r.inst.violation("stream %q: a batch of schema version %d, whose schema did not come before it",
+		return sdk.Batch{}, r.inst.violation("stream %.60q: a batch of schema version %d, whose schema did not come before it",
 			head.GetStream(), head.GetVersion())
 	}
 	record, err := d.Decode(body.Join())
@@ -171,7 +173,11 @@ func (r *receiver) batch(head *pluginv1.Batch, body wire.Body) (sdk.Batch, error
 	return sdk.Batch{Stream: head.GetStream(), Version: d.version, Origin: cut(head.GetOrigin()), Record: record}, nil
 }
 
-const maxName = 512
+// What a plugin may name: text for people and files, and not a way to fill the host's memory.
+const (
+	maxName    = 512 // bytes of a stream's or a column's name
+	maxStreams = 10_000
+)
 
 // checkName refuses names of streams that nobody could write in a file or read in a log.
 func checkName(name string) error {
@@ -185,15 +191,16 @@ func checkName(name string) error {
 func checkColumns(schema *arrow.Schema, key []string) error {
 	seen := make(map[string]bool, schema.NumFields())
 	for _, field := range schema.Fields() {
-		if field.Name == "" || seen[field.Name] {
-			return fmt.Errorf("column name %q is empty or there twice", field.Name)
+		if field.Name == "" || len(field.Name) > maxName || seen[field.Name] {
+			return fmt.Errorf("column name %.60q is empty, longer than %d bytes or there twice", field.Name, maxName)
 		}
 		seen[field.Name] = true
 	}
-	for i, column := range key {
-		if !seen[column] || slices.Contains(key[:i], column) {
-			return fmt.Errorf("key column %q is not a column, or there twice", column)
+	for _, column := range key {
+		if !seen[column] {
+			return fmt.Errorf("key column %.60q is not a column, or there twice", column)
 		}
+		seen[column] = false
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (i Instance) from(err error) error {
 }
 
 func (i Instance) violation(format string, args ...any) error {
-	return &ProtocolError{Kind: string(i.Kind), Name: i.Plugin, Detail: fmt.Sprintf(format, args...)}
+	return &ProtocolError{Kind: string(i.Kind), Name: i.Plugin, Detail: cut(fmt.Sprintf(format, args...))}
 }
 
 func (i Instance) late(call string, after time.Duration) error {

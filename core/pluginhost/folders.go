@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/qanat-data/qanat/core/pluginhost/process"
 )
 
 // folders are the host's temporary ones: scratch folders of instances, and sockets. They lie in a folder of this host, which is
@@ -49,7 +51,8 @@ func newFolders(dir string) (*folders, error) {
 	return f, nil
 }
 
-// sweep removes the folders of hosts that are gone. What can't be removed now is left for the next time.
+// sweep removes the folders of hosts that are gone, and ends what their plugins have left running. What can't be removed now is left
+// for the next time.
 func sweep(dir string) {
 	left, err := filepath.Glob(filepath.Join(dir, hostPrefix+"*"))
 	if err != nil {
@@ -60,6 +63,7 @@ func sweep(dir string) {
 		if err != nil {
 			continue
 		}
+		process.EndStrays(root)
 		if elsewhere, err := os.Readlink(filepath.Join(root, socketsName)); err == nil {
 			_ = os.RemoveAll(elsewhere)
 		}

@@ -68,7 +68,7 @@ func (h *Host) start(ctx context.Context, inst Instance, binary string) (*launch
 	l := &launched{host: h, inst: inst, scratch: scratch, sockets: sockets}
 	l.Process, err = process.Start(ctx, h.launcher, process.Spec{
 		Kind: string(inst.Kind), Name: inst.Plugin, Binary: binary, Dir: h.settings.ProjectDir, Sockets: sockets,
-		Env: append([]string{"TMPDIR=" + scratch}, env...), MemoryLimit: inst.MemoryLimit, Timeout: h.settings.Deadlines.Start,
+		Scratch: scratch, Env: env, MemoryLimit: inst.MemoryLimit, Timeout: h.settings.Deadlines.Start,
 		Logger: h.settings.Logger.Named(string(inst.Kind) + "-" + inst.Plugin), Dial: dialOptions(),
 	})
 	if err != nil {

@@ -152,7 +152,7 @@ func TestMissingPluginSaysWhatIsThere(t *testing.T) {
 	w := newWorld(t)
 	missing := wants[*registry.MissingError](t, second(w.Manifest(t.Context(), registry.Sink, "nowhere")))
 	want := &registry.MissingError{
-		Kind: registry.Sink, Name: "nowhere", Looked: []string{plugins(t)}, Found: []string{"source-count", "source-odd", "transform-echo"},
+		Kind: registry.Sink, Name: "nowhere", Looked: []string{plugins(t)}, Found: []string{"source-count", "source-odd", "transform-echo", "transform-liar"},
 	}
 	if diff := cmp.Diff(want, missing); diff != "" {
 		t.Error(diff)
@@ -296,6 +296,69 @@ func TestPluginThatIgnoresEverythingIsKilledWithItsChild(t *testing.T) {
 	}
 }
 
+func TestChildrenInSessionsOfTheirOwnAreKilledWithThePlugin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *Settings) { s.Deadlines.Close = 500 * time.Millisecond })
+	note := filepath.Join(w.dir, "pids")
+	r := w.read(instance("odd", settings{"mode": "escape", "file": note}), ReadRequest{})
+	if _, err := r.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pids := pidsIn(t, note)
+	for _, pid := range pids {
+		if gone(pid) {
+			t.Errorf("process %d does not run before the end", pid)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, pid := range pids {
+		soon(t, fmt.Sprintf("the end of process %d", pid), func() bool { return gone(pid) })
+	}
+}
+
+func TestChildrenOfAPluginThatExitsAreKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	note := filepath.Join(w.dir, "pids")
+	r := w.read(instance("odd", settings{"mode": "escape and exit", "file": note}), ReadRequest{})
+	if crash := wants[*CrashError](t, last(t, r)); crash.ExitStatus != 5 {
+		t.Errorf("got %+v", crash)
+	}
+	for _, pid := range pidsIn(t, note) {
+		soon(t, fmt.Sprintf("the end of process %d", pid), func() bool { return gone(pid) })
+	}
+}
+
+func TestNextHostEndsWhatAKilledOnesPluginsHaveStarted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	scratch := filepath.Join(dir, hostPrefix+"gone", "source-odd-1")
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stray, other := exec.Command("/bin/sleep", "1000"), exec.Command("/bin/sleep", "1000")
+	stray.Env, other.Env = []string{"TMPDIR=" + scratch}, []string{"TMPDIR=" + dir}
+	for _, child := range []*exec.Cmd{stray, other} {
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next, err := newFolders(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stray.Wait()
+	if gone(other.Process.Pid) {
+		t.Error("a process that is nobody's plugin was ended")
+	}
+	if err := errors.Join(next.close(), other.Process.Kill()); err != nil {
+		t.Error(err)
+	}
+	_ = other.Wait()
+}
+
 func TestSourceThatDoesNotStopIsKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *Settings) { s.Deadlines.Stop = 200 * time.Millisecond })
@@ -343,6 +406,20 @@ func TestPluginThatTakesTooMuchMemoryIsKilled(t *testing.T) {
 	}
 	if Retryable(over) {
 		t.Error("taking too much memory is retryable")
+	}
+}
+
+func TestPluginThatTakesTooMuchMemoryAtItsStartIsKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := w.Manifest(t.Context(), registry.Source, "odd"); err != nil {
+		t.Fatal(err)
+	}
+	inst := odd("")
+	inst.Env, inst.MemoryLimit = []string{"ODD=hoard"}, 256<<20
+	over := wants[*MemoryError](t, second(w.Read(t.Context(), inst, ReadRequest{})))
+	if text := over.Error(); !strings.Contains(text, "its limit is 256 MiB") || !strings.Contains(text, `source plugin "odd"`) {
+		t.Errorf("got %q", text)
 	}
 }
 
@@ -444,7 +521,10 @@ func pidsIn(t testing.TB, file string) []int {
 }
 
 // scenario is what the test tells the host that it kills.
-type scenario struct{ Dir, Plugins, Note string }
+type scenario struct {
+	Dir, Plugins, Note string
+	Measure            bool // see TestTheHostsMemoryStaysBoundedWhateverPluginsSay
+}
 
 func TestKilledHostTakesThePluginAndItsChildrenWithIt(t *testing.T) {
 	t.Parallel()
@@ -502,6 +582,10 @@ func hostThatIsKilled() {
 	}
 	var told scenario
 	fail(json.Unmarshal([]byte(os.Getenv(hostRole)), &told))
+	if told.Measure {
+		fail(startMeasured(told))
+		os.Exit(0)
+	}
 	lock, err := registry.OpenLock(filepath.Join(told.Dir, registry.LockFile))
 	fail(err)
 	host, err := New(Settings{Dir: filepath.Join(told.Dir, ".qanat"), ProjectDir: told.Dir, Lock: lock, Paths: []string{told.Plugins}})

@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -237,5 +236,5 @@ func lineage(frames []*pluginv1.ColumnLineage, inputs, outputs map[string]*arrow
 
 func hasColumn(schemas map[string]*arrow.Schema, name, column string) bool {
 	schema, ok := schemas[name]
-	return ok && slices.ContainsFunc(schema.Fields(), func(f arrow.Field) bool { return f.Name == column })
+	return ok && schema.HasField(column)
 }

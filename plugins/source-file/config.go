@@ -33,6 +33,7 @@ type Files struct {
 	Compression string            `json:"compression,omitempty" jsonschema:"default=auto,enum=auto,enum=none,enum=gzip,enum=zstd" jsonschema_description:"Compression of text files; auto goes by the ending of the file's name."`
 	Encoding    string            `json:"encoding,omitempty" jsonschema:"default=utf-8,enum=utf-8,enum=utf-16,enum=latin-1" jsonschema_description:"Character encoding of text files; latin-1 is Windows-1252."`
 	CSV         CSV               `json:"csv,omitzero" jsonschema_description:"How CSV files are written."`
+	JSON        JSON              `json:"json,omitzero" jsonschema_description:"How JSON files are read."`
 	Columns     map[string]string `json:"columns,omitempty" jsonschema_description:"Types of columns that should not be inferred: bool, int32, int64, float32, float64, string, date, timestamp, timestamp_ntz, decimal(p,s), binary, json, list<type>, struct<name: type, …>."`
 	Infer       Infer             `json:"infer,omitzero" jsonschema_description:"How types are inferred."`
 	Key         []string          `json:"key,omitempty" jsonschema_description:"Columns that identify a row."`
@@ -54,6 +55,11 @@ type CSV struct {
 	Comment    string   `json:"comment,omitempty" jsonschema_description:"A character that begins a line to be skipped."`
 	SkipRows   int      `json:"skip_rows,omitempty" jsonschema:"minimum=0" jsonschema_description:"Lines to skip at the beginning."`
 	NullValues []string `json:"null_values,omitempty" jsonschema_description:"Fields without quotes that are null in every column, such as NA. An empty field is null in all but string columns anyway; add \"\" to have it so there too."`
+}
+
+// JSON says how JSON files are read.
+type JSON struct {
+	Repeated string `json:"repeated_keys,omitempty" jsonschema:"default=last,enum=last,enum=reject" jsonschema_description:"What to do about a key that occurs twice in an object: last takes its last value, and a warning counts such records; reject sends the record to quarantine."`
 }
 
 // Infer says how types are inferred.

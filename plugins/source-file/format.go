@@ -125,7 +125,7 @@ func (o opening) json(k kind, f store.File) jsonfile.Settings {
 	return jsonfile.Settings{
 		Layers: k.layers, Lines: k.format == formatJSONL, Declared: o.declared, Known: o.known,
 		AllStrings: o.files.Infer.AllStrings, SampleRows: or(o.files.Infer.Rows, defaultSample), BatchRows: o.batchRows,
-		HoldTail: o.holdTail && k.appendable(f),
+		HoldTail: o.holdTail && k.appendable(f), Repeated: o.files.JSON.Repeated,
 	}
 }
 

@@ -23,6 +23,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if settings := os.Getenv(readerRole); settings != "" {
+		readAsChild(settings)
+	}
 	// The embedded S3 server of the tests leaves two goroutines of its HTTP library behind.
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
@@ -195,4 +198,12 @@ func schemaText(s *arrow.Schema) string {
 		return ""
 	}
 	return summary(s.Fields())
+}
+
+func marshaled(value any) string {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
 }

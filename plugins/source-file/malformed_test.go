@@ -92,15 +92,19 @@ func TestBadRecordsAreRejectedWithTheirPlaceAndTheRestIsRead(t *testing.T) {
 		},
 		"lines that are not JSON": {
 			"a.jsonl", "{\"a\":1}\n{\"a\":2\nnull\n[3]\n{\"a\":4} {}\n{\"a\":5,\"a\":6}\n{\"a\":tru}\n\n{\"a\":7}\n", ``,
-			[]string{`{"a":1}`, `{"a":7}`},
+			[]string{`{"a":1}`, `{"a":6}`, `{"a":7}`},
 			[]string{
 				`malformed a.jsonl:2: not JSON: unexpected EOF after offset 7`,
 				"malformed a.jsonl:3: a record must be an object, not null",
 				"malformed a.jsonl:4: a record must be an object, not an array",
 				"malformed a.jsonl:5: not JSON: something follows the object",
-				`malformed a.jsonl:6: not JSON: duplicate object member name "a"`,
 				`malformed a.jsonl:7: not JSON: invalid character '}' in literal true (expecting 'e') within "/a" after offset 8`,
 			},
+		},
+		"keys that occur twice, where they are refused": {
+			"a.jsonl", "{\"a\":1}\n{\"a\":5,\"a\":6}\n", `, "json": {"repeated_keys": "reject"}`,
+			[]string{`{"a":1}`},
+			[]string{`malformed a.jsonl:2: not JSON: duplicate object member name "a"`},
 		},
 		"JSON values of other types": {
 			"a.jsonl", "{\"a\":1,\"s\":\"x\",\"o\":{\"n\":1}}\n{\"a\":\"x\"}\n{\"a\":1.5}\n{\"a\":2.0,\"s\":5}\n{\"o\":[1]}\n{\"o\":{\"n\":\"?\"}}\n",

@@ -102,15 +102,16 @@ func (j *journal) encode() (sdk.Position, error) {
 		return nil, sdk.Fatal(fmt.Errorf("write the position: %w", err))
 	}
 	if len(pos) > sdk.MaxPosition {
-		files := 0
+		files, schemas := 0, 0
 		for _, s := range j.streams {
+			schemas += len(s.Schema)
 			files += len(s.Done) + len(s.Open)
 			if s.Folded != nil {
 				files += s.Folded.len()
 			}
 		}
-		return nil, sdk.Fatal(fmt.Errorf("%d files are too many to remember: the position has %d bytes, at most %d are allowed; "+
-			"split the path over several pipelines", files, len(pos), sdk.MaxPosition))
+		return nil, sdk.Fatal(fmt.Errorf("%d files and %d bytes of schemas are too much to remember: the position has %d bytes, at most %d are allowed; "+
+			"split the path over several pipelines", files, schemas, len(pos), sdk.MaxPosition))
 	}
 	return pos, nil
 }

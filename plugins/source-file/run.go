@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/qanat-data/qanat/plugins/source-file/internal/block"
+	"github.com/qanat-data/qanat/plugins/source-file/internal/column"
 	"github.com/qanat-data/qanat/plugins/source-file/internal/store"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -207,7 +208,7 @@ func (r *run) setSchema(ctx context.Context, s *stream, fields []arrow.Field) er
 	return r.out.Schema(ctx, sdk.SchemaChange{Stream: s.name, Version: s.version, Schema: schema, Key: s.files.Key})
 }
 
-// evolve adds columns to a stream and says whether there were new ones.
+// evolve adds columns to a stream and says whether there were new ones. A *block.Fault says that the stream can't have them.
 func (r *run) evolve(ctx context.Context, s *stream, fields []arrow.Field) (bool, error) {
 	if current, _ := r.current(s); !grows(s, current, fields) {
 		return false, nil
@@ -217,6 +218,11 @@ func (r *run) evolve(ctx context.Context, s *stream, fields []arrow.Field) (bool
 	merged, grew := s.rules().Union(s.schema.Fields(), fields)
 	if !grew {
 		return true, nil // another file has brought them meanwhile
+	}
+	if err := column.Check(merged); err != nil {
+		return false, &block.Fault{Reject: block.Reject{
+			Line: 1, Code: block.TooWide, Reason: fmt.Sprintf("the rest of the file is not read: with its columns the stream has %v", err),
+		}}
 	}
 	return true, r.setSchema(ctx, s, merged)
 }
@@ -245,34 +251,61 @@ func (r *run) file(ctx context.Context, t task) (err error) {
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
 	if _, err := r.evolve(ctx, t.stream, reader.Fields()); err != nil {
-		return err
+		return r.broken(ctx, t, t.from, err)
 	}
 	for !r.stopped() {
+		before := reader.Mark()
 		b, err := reader.Next(ctx)
 		switch {
 		case errors.Is(err, io.EOF):
+			r.warnOfRepeats(t, reader)
 			return r.finish(ctx, t, reader.Mark())
 		case err != nil:
 			return r.broken(ctx, t, reader.Mark(), err)
 		}
-		if err := r.emit(ctx, t, b); err != nil {
-			return err
+		err = r.emit(ctx, t, b)
+		if fault, ok := block.AsFault(err); ok {
+			fault.Reject.Line = t.place(before)
+			return r.broken(ctx, t, b.End(), fault)
+		}
+		if err != nil {
+			return openError(t.file, err)
 		}
 	}
 	return nil
 }
 
+// place is what a rejection says of a mark: the line, or the row where the format has no lines.
+func (t task) place(m block.Mark) int64 {
+	if k, err := t.stream.files.kindOf(t.file.Path); err == nil && (k.format == formatParquet || k.format == formatArrow) {
+		return m.Row + 1
+	}
+	return m.Line + 1
+}
+
+// warnOfRepeats says how many records lost a value because a later one has the same name.
+func (r *run) warnOfRepeats(t task, reader block.Reader) {
+	if counted, ok := reader.(interface{ Repeated() int64 }); ok && counted.Repeated() > 0 {
+		r.source.env.Log.Warn("a name occurs twice in an object, its last value was taken", "file", t.file.Path,
+			"records", counted.Repeated(), "hint", "json: {repeated_keys: reject} sends such records to quarantine")
+	}
+}
+
 // emit binds a block to the stream's schema and sends it. A block that has new columns is bound again once the stream has them, and
-// so is one that was overtaken by a new version of the schema.
+// so is one that was overtaken by a new version of the schema. A *block.Fault says that the block can't be bound.
 func (r *run) emit(ctx context.Context, t task, b block.Block) error {
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		schema, version := r.current(t.stream)
-		rows, err := b.Bind(ctx, r.source.env.Alloc, schema)
+		var rows block.Rows
+		err := block.Guard(func() (err error) {
+			rows, err = b.Bind(ctx, block.Limit(r.source.env.Alloc), schema)
+			return err
+		})
 		if err != nil {
-			return r.broken(ctx, t, b.End(), err)
+			return err
 		}
 		if len(rows.Unknown) > 0 {
 			grew, err := r.evolve(ctx, t.stream, rows.Unknown)

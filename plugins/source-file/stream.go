@@ -161,7 +161,9 @@ func (s *stream) discover(ctx context.Context, o opening, files []store.File) ([
 		if err != nil {
 			return nil, 0, openError(f, err)
 		}
-		fields, _ = rules.Union(fields, reader.Fields())
+		if merged, _ := rules.Union(fields, reader.Fields()); column.Check(merged) == nil {
+			fields = merged // else the read will reject the file
+		}
 		if counted, ok := reader.(interface{ NumRows() int64 }); ok {
 			rows += counted.NumRows()
 			size += f.Size

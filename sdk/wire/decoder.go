@@ -103,7 +103,7 @@ func (m *messages) Message() (*ipc.Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
 	}
-	size, m.layout, err = inspect(meta, m.layout)
+	size, m.layout, err = protocolRules.inspect(meta, m.layout)
 	if err != nil {
 		return nil, err
 	}

@@ -138,20 +138,32 @@ func (l *loan) Put(*[]byte) {
 func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	frame, ok := v.(*Frame)
 	if !ok {
-		return encoding.GetCodecV2("proto").Unmarshal(data, v)
+		return unmarshalOther(data, v)
 	}
 	r := data.Reader()
 	defer func() { _ = r.Close() }()
 	*frame = Frame{Head: &pluginv1.Head{}}
+	elements := MaxElements
 	for r.Remaining() > 0 {
-		if err := frame.field(r); err != nil {
+		if err := frame.field(r, &elements); err != nil {
 			return fmt.Errorf("plugin frame: %w", err)
 		}
 	}
 	return nil
 }
 
-func (f *Frame) field(r *mem.Reader) error {
+func unmarshalOther(data mem.BufferSlice, v any) error {
+	// A message of few bytes can't hold too many elements.
+	if message, ok := v.(proto.Message); ok && data.Len() > 2*MaxElements {
+		elements := MaxElements
+		if err := checkElements(message, data.Materialize(), &elements); err != nil {
+			return fmt.Errorf("plugin message: %w", err)
+		}
+	}
+	return encoding.GetCodecV2("proto").Unmarshal(data, v)
+}
+
+func (f *Frame) field(r *mem.Reader, elements *int) error {
 	tag, err := uvarint(r)
 	if err != nil {
 		return err
@@ -177,6 +189,9 @@ func (f *Frame) field(r *mem.Reader) error {
 	if number == fieldBody {
 		f.Body = Bytes(data)
 		return nil
+	}
+	if err := checkElements(f.Head, data, elements); err != nil {
+		return err
 	}
 	return proto.UnmarshalOptions{Merge: true}.Unmarshal(data, f.Head)
 }

@@ -50,8 +50,8 @@ var buffersOf = [...]int{
 }
 
 // layoutOf reads a Schema.
-func layoutOf(schema table) (*layout, error) {
-	if schema.GetInt16Slot(4, 0) != 0 {
+func (r rules) layoutOf(schema table) (*layout, error) {
+	if schema.GetInt16Slot(4, 0) != 0 && !r.bigEndian {
 		return nil, errors.New("big-endian values, only little-endian ones are allowed")
 	}
 	l := &layout{dictionaries: map[int64]*shape{}}

@@ -22,26 +22,38 @@ const (
 	messageDictionary = 2
 	messageBatch      = 3
 
+	metadataV4 = 3
 	metadataV5 = 4
 )
 
+// rules are what may be in a message, and differ between the protocol and files.
+type rules struct {
+	oldest     int16 // version of the metadata
+	rows       int64 // of a batch
+	compressed bool
+	deltas     bool // of dictionaries
+	bigEndian  bool
+}
+
+var protocolRules = rules{oldest: metadataV5, rows: MaxRows}
+
 // inspect checks the metadata of a message against the layout that the schema gave, which is nil before the schema. It returns
 // the size of the body, and the layout if the message is the schema. It panics, as flatbuffers do, where offsets point outside.
-func inspect(metadata []byte, known *layout) (body int64, given *layout, err error) {
+func (r rules) inspect(metadata []byte, known *layout) (body int64, given *layout, err error) {
 	root := table{flatbuffers.Table{Bytes: metadata, Pos: flatbuffers.GetUOffsetT(metadata)}}
 	kind, body := root.GetByteSlot(6, 0), root.GetInt64Slot(10, 0)
 	header, ok := root.child(8)
-	if !ok || root.GetInt16Slot(4, 0) != metadataV5 {
+	if version := root.GetInt16Slot(4, 0); !ok || version < r.oldest || version > metadataV5 {
 		return 0, nil, fmt.Errorf("a message of type %d without a header of version 5", kind)
 	}
 	given = known
 	switch {
 	case kind == messageSchema && known == nil:
-		given, err = layoutOf(header)
+		given, err = r.layoutOf(header)
 	case kind == messageBatch && known != nil:
-		err = known.rows.check(header, body, MaxRows)
+		err = r.check(&known.rows, header, body, r.rows)
 	case kind == messageDictionary && known != nil:
-		err = known.checkDictionary(header, body)
+		err = r.checkDictionary(known, header, body)
 	default:
 		err = fmt.Errorf("a message of type %d, expected a schema first, then dictionaries and batches", kind)
 	}
@@ -52,8 +64,8 @@ func inspect(metadata []byte, known *layout) (body int64, given *layout, err err
 	return body, given, texts.keyValues(root, 12)
 }
 
-func (l *layout) checkDictionary(t table, body int64) error {
-	if t.GetBoolSlot(8, false) {
+func (r rules) checkDictionary(l *layout, t table, body int64) error {
+	if t.GetBoolSlot(8, false) && !r.deltas {
 		return errors.New("a dictionary delta, only whole dictionaries are allowed")
 	}
 	id := t.GetInt64Slot(4, 0)
@@ -65,15 +77,15 @@ func (l *layout) checkDictionary(t table, body int64) error {
 	if !ok {
 		return errors.New("a dictionary without values")
 	}
-	return values.check(data, body, maxLength)
+	return r.check(values, data, body, maxLength)
 }
 
 // check looks at a RecordBatch: Arrow's reader takes as many nodes and buffers as the schema asks for, even past the vectors.
-func (s *shape) check(t table, body, maxRows int64) error {
+func (r rules) check(s *shape, t table, body, maxRows int64) error {
 	if rows := t.GetInt64Slot(4, 0); rows < 0 || rows > maxRows {
 		return fmt.Errorf("a batch of %d rows, at most %d are allowed", rows, maxRows)
 	}
-	if _, compressed := t.child(10); compressed {
+	if _, compressed := t.child(10); compressed && !r.compressed {
 		return errors.New("a compressed batch, only plain ones are allowed")
 	}
 	nodes, err := t.pairs(6, func(length, nulls int64) error {

@@ -12,46 +12,87 @@ import (
 // validate checks what a lying sender could get wrong and what later access would panic on: lengths, null counts, offsets and
 // dictionary indices, at every depth. For columns of fixed width that is a comparison of sizes and a count of bits.
 func validate(batch arrow.RecordBatch) error {
+	return (&validation{}).batch(batch)
+}
+
+// ValidateStructure is what Decode checks of a batch, but for the encoding of text: whoever reads batches from elsewhere can then
+// leave out single rows.
+func ValidateStructure(batch arrow.RecordBatch) error {
+	return (&validation{anyText: true}).batch(batch)
+}
+
+type validation struct {
+	anyText bool // text need not be UTF-8
+}
+
+func (v *validation) batch(batch arrow.RecordBatch) error {
 	for i, column := range batch.Columns() {
 		if int64(column.Len()) != batch.NumRows() {
 			return fmt.Errorf("column %q has %d rows, the batch says %d", batch.ColumnName(i), column.Len(), batch.NumRows())
 		}
-		if err := validateArray(column); err != nil {
+		if err := v.array(column); err != nil {
 			return fmt.Errorf("column %q: %w", batch.ColumnName(i), err)
 		}
 	}
 	return nil
 }
 
-// validateArray walks nested arrays itself: array.ValidateFull would, too, but takes null arrays and empty unions, as the IPC
-// reader makes them, for malformed.
-func validateArray(a arrow.Array) error {
+// array walks nested arrays itself: array.ValidateFull would, too, but takes null arrays and empty unions, as the IPC reader makes
+// them, for malformed.
+func (v *validation) array(a arrow.Array) error {
 	switch a := a.(type) {
 	case *array.Null:
 		return nil
 	case *array.Dictionary:
-		return validateDictionary(a)
+		return v.dictionary(a)
 	case array.ExtensionArray:
-		return validateArray(a.Storage())
+		return v.array(a.Storage())
 	}
 	if len(a.Data().Children()) == 0 {
-		return array.ValidateFull(a)
+		return v.leaf(a)
 	}
 	if err := validateNulls(a); err != nil {
 		return err
 	}
-	if v, ok := a.(array.Validator); ok && a.Len() > 0 {
-		if err := v.ValidateFull(); err != nil {
+	if full, ok := a.(array.Validator); ok && a.Len() > 0 {
+		if err := full.ValidateFull(); err != nil {
 			return err
 		}
 	}
-	return validateChildren(a)
+	return v.children(a)
 }
 
-func validateChildren(a arrow.Array) error {
+// leaf takes text for bytes, which have the same layout, where it may be any.
+func (v *validation) leaf(a arrow.Array) error {
+	kind := bytesOf(a.DataType())
+	if kind == nil || !v.anyText {
+		return array.ValidateFull(a)
+	}
+	data := a.Data()
+	retyped := array.NewData(kind, data.Len(), data.Buffers(), nil, data.NullN(), data.Offset())
+	defer retyped.Release()
+	plain := array.MakeFromData(retyped)
+	defer plain.Release()
+	return array.ValidateFull(plain)
+}
+
+// bytesOf is the type of bytes with the layout of a type of text.
+func bytesOf(text arrow.DataType) arrow.DataType {
+	switch text.ID() {
+	case arrow.STRING:
+		return arrow.BinaryTypes.Binary
+	case arrow.LARGE_STRING:
+		return arrow.BinaryTypes.LargeBinary
+	case arrow.STRING_VIEW:
+		return arrow.BinaryTypes.BinaryView
+	}
+	return nil
+}
+
+func (v *validation) children(a arrow.Array) error {
 	for i, data := range a.Data().Children() {
 		child := array.MakeFromData(data)
-		err := validateArray(child)
+		err := v.array(child)
 		child.Release()
 		if err != nil {
 			return fmt.Errorf("child %d: %w", i, err)
@@ -75,7 +116,7 @@ func validateNulls(a arrow.Array) error {
 	return nil
 }
 
-func validateDictionary(a *array.Dictionary) error {
+func (v *validation) dictionary(a *array.Dictionary) error {
 	if err := array.ValidateFull(a.Indices()); err != nil {
 		return err
 	}
@@ -91,11 +132,14 @@ func validateDictionary(a *array.Dictionary) error {
 			return fmt.Errorf("index %d into a dictionary of %d values", index, values.Len())
 		}
 	}
-	if err := validateArray(values); err != nil {
+	if err := v.array(values); err != nil {
 		return fmt.Errorf("dictionary: %w", err)
 	}
 	return nil
 }
+
+// ValidateSchema is what NewDecoder checks of the types of a schema.
+func ValidateSchema(schema *arrow.Schema) error { return validateTypes(schema.Fields()) }
 
 // validateTypes checks the parameters of types that Arrow takes as they come.
 func validateTypes(fields []arrow.Field) error {

@@ -12,18 +12,18 @@ const memoryInterval = 200 * time.Millisecond
 
 // watchMemory kills the process when its resident memory passes the limit. An address space limit would be no use: Go reserves
 // far more than it takes.
-func (p *Process) watchMemory() {
+func (c *child) watchMemory(pid int) {
 	tick := time.NewTicker(memoryInterval)
 	defer tick.Stop()
 	for {
 		select {
-		case <-p.child.exited:
+		case <-c.exited:
 			return
 		case <-tick.C:
 		}
-		used, err := resident(p.PID())
-		if err == nil && used > p.spec.MemoryLimit {
-			p.Kill(&MemoryError{Kind: p.spec.Kind, Name: p.spec.Name, Limit: p.spec.MemoryLimit, Used: used})
+		used, err := resident(pid)
+		if err == nil && used > c.spec.MemoryLimit {
+			c.kill(&MemoryError{Kind: c.spec.Kind, Name: c.spec.Name, Limit: c.spec.MemoryLimit, Used: used})
 		}
 	}
 }

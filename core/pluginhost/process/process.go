@@ -24,7 +24,8 @@ type Spec struct {
 	Name        string
 	Binary      string   // absolute path; nothing may change it while it runs
 	Dir         string   // working directory
-	Env         []string // all that the process sees, beside what the handshake needs
+	Env         []string // all that the process sees, beside TMPDIR and what the handshake needs
+	Scratch     string   // a folder of its own, in TMPDIR, by which also the processes that it starts are known
 	Sockets     string   // a folder of its own, 0700, for the socket; short, because a socket's path has at most 107 bytes
 	MemoryLimit int64    // resident bytes; 0 is no limit
 	Timeout     time.Duration
@@ -59,9 +60,6 @@ func Start(ctx context.Context, launcher *Launcher, spec Spec) (*Process, error)
 		p.client.Kill()
 		return nil, err
 	}
-	if spec.MemoryLimit > 0 {
-		go p.watchMemory()
-	}
 	return p, nil
 }
 
@@ -75,12 +73,22 @@ func (p *Process) startError(ctx context.Context, err error) error {
 		}
 		p.child.kill(err)
 		<-p.child.exited
+		if over, ok := errors.AsType[*MemoryError](p.child.killed()); ok {
+			return over
+		}
 		err = p.child.excuse(err)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return &StartError{Kind: p.spec.Kind, Name: p.spec.Name, Err: err, LastLog: p.out.last()}
+}
+
+// killed is why the host killed the process, nil if it did not.
+func (c *child) killed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reason
 }
 
 // excuse says in words for plugin authors why there was no handshake.
@@ -111,7 +119,7 @@ func (p *Process) settings() *plugin.ClientConfig {
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.spec.Sockets},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, sockets string) (runner.Runner, error) {
 			p.child.sockets = sockets
-			p.child.cmd.Env = slices.Concat(memoryEnv(p.spec.MemoryLimit), p.spec.Env, cmd.Env)
+			p.child.cmd.Env = slices.Concat(memoryEnv(p.spec.MemoryLimit), []string{scratchVariable + p.spec.Scratch}, p.spec.Env, cmd.Env)
 			return p.child, nil
 		},
 	}
@@ -197,6 +205,7 @@ func (p *Process) Kill(reason error) { p.child.kill(reason) }
 // Close asks the process to end, kills what has not ended after the grace, and waits until nothing of it is left. It reports
 // whether the process ended by itself. Call it once.
 func (p *Process) Close(grace time.Duration) bool {
+	below := p.child.below() // once the plugin is gone, nothing tells whose they were
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
@@ -211,5 +220,6 @@ func (p *Process) Close(grace time.Duration) bool {
 	}
 	<-p.child.exited
 	<-asked
+	endAll(below)
 	return gentle
 }

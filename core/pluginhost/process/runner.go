@@ -22,6 +22,7 @@ import (
 // stdin on, knows no process groups and waits for ever for children that keep a pipe open.
 type child struct {
 	launcher *Launcher
+	spec     Spec
 	out      *output
 	cmd      *exec.Cmd
 	sockets  string         // the only folder that the plugin's socket may be in
@@ -40,7 +41,7 @@ type child struct {
 var _ runner.Runner = (*child)(nil)
 
 func newChild(launcher *Launcher, spec Spec, out *output) *child {
-	return &child{launcher: launcher, out: out, exited: make(chan struct{}), cmd: &exec.Cmd{
+	return &child{launcher: launcher, spec: spec, out: out, exited: make(chan struct{}), cmd: &exec.Cmd{
 		Path: spec.Binary, Args: []string{spec.Kind + "-" + spec.Name}, Dir: spec.Dir,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	}}
@@ -70,6 +71,9 @@ func (c *child) Start(context.Context) error {
 	first, rest := io.Pipe()
 	c.first = first
 	go c.reap(stdout, stderr, rest)
+	if c.spec.MemoryLimit > 0 {
+		go c.watchMemory(c.cmd.Process.Pid)
+	}
 	return nil
 }
 
@@ -114,6 +118,7 @@ func (c *child) reap(stdout, stderr *os.File, first *io.PipeWriter) {
 	_ = awaitExit(c.cmd.Process.Pid)
 	killGroup(c.cmd.Process.Pid)
 	c.collect()
+	EndStrays(c.spec.Scratch)
 	late := time.AfterFunc(outputGrace, func() { _ = errors.Join(stdout.Close(), stderr.Close()) })
 	reading.Wait()
 	late.Stop()
@@ -164,8 +169,18 @@ func (c *child) kill(reason error) {
 		c.reason = reason
 	}
 	if c.pid != 0 {
-		killGroup(c.pid)
+		killTree(c.pid)
 	}
+}
+
+// below are the processes that the plugin has started and that run, as long as it runs itself.
+func (c *child) below() map[int]seen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != nil || c.pid == 0 {
+		return nil // the number may be another's
+	}
+	return descendants(c.pid)
 }
 
 // running reports whether the process was started; it may have ended since.

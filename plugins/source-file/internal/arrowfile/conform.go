@@ -58,8 +58,11 @@ func (b *rowsBlock) End() block.Mark { return b.end }
 // Bind implements block.Block: columns by name, values cast where the stream's type differs. A row with a value that can't be cast
 // without loss is rejected.
 func (b *rowsBlock) Bind(ctx context.Context, alloc memory.Allocator, schema *arrow.Schema) (rows block.Rows, err error) {
-	defer recovered(&err)
-	return b.bind(compute.WithAllocator(ctx, alloc), alloc, schema)
+	err = guard(func() error {
+		rows, err = b.bind(compute.WithAllocator(ctx, block.Unlimited(alloc)), alloc, schema)
+		return err
+	})
+	return rows, err
 }
 
 func (b *rowsBlock) bind(ctx context.Context, alloc memory.Allocator, schema *arrow.Schema) (block.Rows, error) {
@@ -83,13 +86,14 @@ func (b *rowsBlock) bind(ctx context.Context, alloc memory.Allocator, schema *ar
 			return block.Rows{}, err
 		}
 	}
+	b.checkText(schema, columns, bad)
 	return bad.Finish(ctx, alloc, array.NewRecordBatch(schema, columns, b.record.NumRows()), nil)
 }
 
 func (b *rowsBlock) cast(ctx context.Context, alloc memory.Allocator, in arrow.Array, to arrow.Field, bad block.Bad) (arrow.Array, error) {
 	out, err := convert(ctx, alloc, in, to.Type)
-	if err == nil {
-		return out, nil
+	if _, fault := block.AsFault(err); err == nil || fault {
+		return out, err
 	}
 	return b.castEach(ctx, alloc, in, to, bad)
 }
@@ -98,6 +102,9 @@ func (b *rowsBlock) cast(ctx context.Context, alloc memory.Allocator, in arrow.A
 func castSafely(ctx context.Context, in arrow.Array, to arrow.DataType) (out arrow.Array, err error) {
 	if !compute.CanCast(in.DataType(), to) {
 		return nil, fmt.Errorf("%s can't become %s", in.DataType(), to)
+	}
+	if dictionary, ok := in.(*array.Dictionary); ok && expanded(dictionary) > block.MaxMemory {
+		return nil, block.TooMuchMemory()
 	}
 	if ints, ok := in.(*array.Int64); ok && to.ID() == arrow.FLOAT64 && inexact(ints) {
 		return nil, fmt.Errorf("an integer has more digits than %s can hold", to)
@@ -148,7 +155,7 @@ func (b *rowsBlock) castEach(ctx context.Context, alloc memory.Allocator, in arr
 			out, err = array.MakeArrayOfNull(alloc, to.Type, 1), nil
 		}
 		if err != nil {
-			bad.Add(i, b.rejection(i, fmt.Sprintf("column %q: %s is no %s: %v", to.Name, shown(in.ValueStr(i)), column.Text(to), err)))
+			bad.Add(i, b.rejection(i, block.WrongType, fmt.Sprintf("column %q: %s is no %s: %v", to.Name, shown(in.ValueStr(i)), column.Text(to), err)))
 			out = array.MakeArrayOfNull(alloc, to.Type, 1)
 		}
 		one.Release()
@@ -157,14 +164,14 @@ func (b *rowsBlock) castEach(ctx context.Context, alloc memory.Allocator, in arr
 	return array.Concatenate(parts, alloc)
 }
 
-func (b *rowsBlock) rejection(row int, reason string) block.Reject {
+func (b *rowsBlock) rejection(row int, code, reason string) block.Reject {
 	one := b.record.NewSlice(int64(row), int64(row+1))
 	defer one.Release()
 	raw, err := one.MarshalJSON()
 	if err != nil {
 		raw = nil
 	}
-	return block.Reject{Line: b.first + int64(row) + 1, Code: block.WrongType, Reason: reason, Raw: block.Raw(raw)}
+	return block.Reject{Line: b.first + int64(row) + 1, Code: code, Reason: reason, Raw: block.Raw(raw)}
 }
 
 func shown(value string) string {

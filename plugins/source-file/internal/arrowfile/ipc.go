@@ -12,7 +12,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 
 	"github.com/qanat-data/qanat/plugins/source-file/internal/block"
+	"github.com/qanat-data/qanat/plugins/source-file/internal/column"
 	"github.com/qanat-data/qanat/plugins/source-file/internal/store"
+	"github.com/qanat-data/qanat/sdk/wire"
 )
 
 // batches is an Arrow file or stream. Next returns io.EOF behind the last batch; a batch is valid until the next call.
@@ -24,6 +26,7 @@ type batches interface {
 // IPC implements block.Reader. It holds one record batch of the file at a time and hands it on in pieces.
 type IPC struct {
 	settings Settings
+	alloc    *block.Limited
 	input    *input
 	source   batches // nil for an empty stream
 	free     func()
@@ -39,7 +42,7 @@ func OpenIPC(ctx context.Context, f store.File, mark block.Mark, s Settings, rea
 	if err != nil {
 		return nil, err
 	}
-	r := &IPC{settings: s, input: in, free: func() {}, mark: mark}
+	r := &IPC{settings: s, alloc: block.Limit(s.Alloc), input: in, free: func() {}, mark: mark}
 	if err := guard(func() error { return r.open() }); err != nil {
 		_ = r.Close()
 		return nil, in.prefer(err, mark.Row)
@@ -66,26 +69,30 @@ func (r *IPC) open() error {
 	if err != nil {
 		return fmt.Errorf("arrow: %w", err)
 	}
-	if name, twice := repeated(r.source.Schema()); twice {
-		return fmt.Errorf("arrow: column %q occurs twice", name)
+	if err := errors.Join(column.Check(r.source.Schema().Fields()), wire.ValidateSchema(r.source.Schema())); err != nil {
+		return fmt.Errorf("arrow: %w", err)
 	}
 	return r.skipRows()
 }
 
+func (r *IPC) options() []ipc.Option {
+	return []ipc.Option{ipc.WithAllocator(r.alloc), ipc.WithMetadataSizeLimit(maxMetadata), ipc.WithBodySizeLimit(maxBody)}
+}
+
 // openFile goes to the mark's batch by its number.
 func (r *IPC) openFile() error {
-	file, err := ipc.NewFileReader(r.input, ipc.WithAllocator(r.settings.Alloc))
+	file, err := openNumbered(r.input, r.mark.Part, r.options()...)
 	if err != nil {
 		return err
 	}
-	r.source = &numbered{FileReader: file, next: r.mark.Part}
+	r.source = file
 	r.free = func() { _ = file.Close() }
 	return nil
 }
 
 // openStream reads what lies before the mark's batch.
 func (r *IPC) openStream() error {
-	stream, err := ipc.NewReader(r.input, ipc.WithAllocator(r.settings.Alloc))
+	stream, err := ipc.NewReaderFromMessageReader(&messages{input: r.input, alloc: r.alloc}, r.options()...)
 	if err != nil {
 		return err
 	}
@@ -96,21 +103,6 @@ func (r *IPC) openStream() error {
 		}
 	}
 	return nil
-}
-
-// numbered reads the batches of a file from one on.
-type numbered struct {
-	*ipc.FileReader
-	next int
-}
-
-// Read implements batches.
-func (n *numbered) Read() (arrow.RecordBatch, error) {
-	if n.next >= n.NumRecords() {
-		return nil, io.EOF
-	}
-	n.next++
-	return n.RecordBatch(n.next - 1)
 }
 
 // skipRows goes to the mark within its batch: the mark's offset is rows there, as an Arrow file has no text.
@@ -129,6 +121,9 @@ func (r *IPC) load() error {
 	var err error
 	r.whole, err = r.source.Read()
 	r.within = 0
+	if err == nil {
+		err = wire.ValidateStructure(r.whole)
+	}
 	if err != nil {
 		r.whole = nil
 	}
@@ -149,6 +144,7 @@ func (r *IPC) Mark() block.Mark { return r.mark }
 // Next implements block.Reader.
 func (r *IPC) Next(context.Context) (block.Block, error) {
 	r.drop()
+	r.alloc.Reset()
 	if r.source == nil {
 		return nil, io.EOF
 	}

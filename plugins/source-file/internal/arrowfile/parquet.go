@@ -16,6 +16,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/qanat-data/qanat/plugins/source-file/internal/block"
+	"github.com/qanat-data/qanat/plugins/source-file/internal/column"
 	"github.com/qanat-data/qanat/plugins/source-file/internal/store"
 	"github.com/qanat-data/qanat/plugins/source-file/internal/text"
 )
@@ -35,6 +36,7 @@ type Settings struct {
 // Parquet implements block.Reader. It reads some rows of all columns at a time, never a whole row group.
 type Parquet struct {
 	settings Settings
+	alloc    *block.Limited
 	input    *input
 	file     *file.Reader
 	reader   *pqarrow.FileReader
@@ -51,7 +53,7 @@ func OpenParquet(ctx context.Context, f store.File, mark block.Mark, s Settings,
 	if err != nil {
 		return nil, err
 	}
-	p := &Parquet{settings: s, input: in, mark: mark}
+	p := &Parquet{settings: s, alloc: block.Limit(s.Alloc), input: in, mark: mark}
 	if err := guard(func() error { return p.open(ctx, f) }); err != nil {
 		_ = p.Close()
 		return nil, in.prefer(err, mark.Row)
@@ -60,7 +62,7 @@ func OpenParquet(ctx context.Context, f store.File, mark block.Mark, s Settings,
 }
 
 func (p *Parquet) open(ctx context.Context, f store.File) error {
-	properties := parquet.NewReaderProperties(p.settings.Alloc)
+	properties := parquet.NewReaderProperties(p.alloc)
 	properties.BufferedStreamEnabled = true
 	properties.BufferSize = remoteRead
 	if f.Local() {
@@ -70,17 +72,33 @@ func (p *Parquet) open(ctx context.Context, f store.File) error {
 	if p.file, err = file.NewParquetReader(p.input, file.WithReadProps(properties)); err != nil {
 		return fmt.Errorf("parquet: %w", err)
 	}
-	p.reader, err = pqarrow.NewFileReader(p.file, pqarrow.ArrowReadProperties{BatchSize: int64(p.settings.BatchRows)}, p.settings.Alloc)
+	p.reader, err = pqarrow.NewFileReader(p.file, pqarrow.ArrowReadProperties{BatchSize: p.batchRows()}, p.alloc)
 	if err != nil {
 		return fmt.Errorf("parquet: %w", err)
 	}
 	if p.schema, err = p.reader.Schema(); err != nil {
 		return fmt.Errorf("parquet: %w", err)
 	}
-	if name, twice := repeated(p.schema); twice {
-		return fmt.Errorf("parquet: column %q occurs twice", name)
+	if err := column.Check(p.schema.Fields()); err != nil {
+		return fmt.Errorf("parquet: %w", err)
 	}
 	return p.seek(ctx)
+}
+
+// batchBytes is about how large a batch may be by what the footer says of the rows.
+const batchBytes = 64 << 20
+
+// batchRows is fewer rows where they are large or have many columns.
+func (p *Parquet) batchRows() int64 {
+	meta := p.file.MetaData()
+	rows := min(int64(p.settings.BatchRows), block.MaxCells/int64(max(1, meta.Schema.NumColumns())))
+	for i := range p.file.NumRowGroups() {
+		group := meta.RowGroup(i)
+		if n, size := group.NumRows(), group.TotalByteSize(); n > 0 && size > n {
+			rows = min(rows, batchBytes/(size/n))
+		}
+	}
+	return max(1, rows)
 }
 
 // seek prepares reading from the mark on, without touching the row groups before it.
@@ -132,6 +150,7 @@ func (p *Parquet) Mark() block.Mark { return p.mark }
 // Next implements block.Reader.
 func (p *Parquet) Next(context.Context) (block.Block, error) {
 	p.drop()
+	p.alloc.Reset()
 	if p.rows == nil || p.mark.Row >= p.file.NumRows() {
 		return nil, io.EOF
 	}
@@ -184,26 +203,7 @@ func (p *Parquet) Close() error {
 	return p.input.Close()
 }
 
-// repeated finds a column name that occurs twice.
-func repeated(schema *arrow.Schema) (string, bool) {
-	seen := map[string]bool{}
-	for _, f := range schema.Fields() {
-		if seen[f.Name] {
-			return f.Name, true
-		}
-		seen[f.Name] = true
-	}
-	return "", false
-}
-
 // guard makes a fault of the file of what a library finds wrong with it, or panics with over it.
-func guard(work func() error) (err error) {
-	defer recovered(&err)
-	return text.Broken(work(), 0)
-}
-
-func recovered(err *error) {
-	if cause := recover(); cause != nil {
-		*err = text.Broken(fmt.Errorf("the file is damaged: %v", cause), 0)
-	}
+func guard(work func() error) error {
+	return text.Broken(block.Guard(work), 0)
 }

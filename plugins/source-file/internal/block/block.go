@@ -34,6 +34,7 @@ const (
 	Ragged    = "ragged_row"    // more or fewer fields than the header
 	TooLarge  = "row_too_large" // over MaxRecord
 	Encoding  = "encoding"      // not in the file's character encoding
+	TooWide   = "too_wide"      // more columns, or longer names of them, than a stream can have
 )
 
 // MaxRecord is the largest record in bytes.

@@ -61,7 +61,7 @@ func (b Bad) without(ctx context.Context, alloc memory.Allocator, record arrow.R
 	}
 	filter := mask.NewBooleanArray()
 	defer filter.Release()
-	kept, err := compute.FilterRecordBatch(compute.WithAllocator(ctx, alloc), record, filter, compute.DefaultFilterOptions())
+	kept, err := compute.FilterRecordBatch(compute.WithAllocator(ctx, Unlimited(alloc)), record, filter, compute.DefaultFilterOptions())
 	if err != nil {
 		return nil, fmt.Errorf("take %d bad rows out of a batch: %w", len(b), err)
 	}

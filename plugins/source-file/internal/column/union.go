@@ -34,10 +34,15 @@ type Rules struct {
 // fields, and int64 to float64 if the rules allow. Other differences stay: the values that don't fit are for the reader to reject.
 func (r Rules) Union(stream []arrow.Field, file []arrow.Field) ([]arrow.Field, bool) {
 	out := slices.Clone(stream)
+	at := make(map[string]int, len(stream))
+	for i, f := range stream {
+		at[f.Name] = i
+	}
 	changed := false
 	for _, f := range r.Declared.Apply(file) {
-		i := slices.IndexFunc(out, func(have arrow.Field) bool { return have.Name == f.Name })
-		if i < 0 {
+		i, there := at[f.Name]
+		if !there {
+			at[f.Name] = len(out)
 			out = append(out, f)
 			changed = true
 			continue

@@ -69,15 +69,18 @@ func (b *csvBlock) Bind(ctx context.Context, alloc memory.Allocator, schema *arr
 	return bad.Finish(ctx, alloc, record, b.rejects)
 }
 
-// checkText finds the rows that are not UTF-8.
+// checkText finds the rows that are not in the encoding, or hold zero bytes: no text has any, damaged files do.
 func (b *csvBlock) checkText(bad block.Bad) {
 	first, last := b.rows[0], b.rows[len(b.rows)-1]
-	if utf8.Valid(b.data[first.start:last.end]) {
+	if all := b.data[first.start:last.end]; utf8.Valid(all) && bytes.IndexByte(all, 0) < 0 {
 		return
 	}
 	for i, r := range b.rows {
-		if !utf8.Valid(b.data[r.start:r.end]) {
-			bad.Add(i, b.rejection(r, block.Encoding, "the record is not UTF-8; if the file is Latin-1, set encoding: latin-1"))
+		switch record := b.data[r.start:r.end]; {
+		case !utf8.Valid(record):
+			bad.Add(i, b.rejection(r, block.Encoding, "%s", b.reader.settings.Layers.Reason()))
+		case bytes.IndexByte(record, 0) >= 0:
+			bad.Add(i, b.rejection(r, block.Encoding, "the record holds a zero byte"))
 		}
 	}
 }

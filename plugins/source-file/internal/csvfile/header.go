@@ -1,6 +1,7 @@
 package csvfile
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ func uniqueNames(names []string) []string {
 		taken[strings.ToLower(strings.TrimSpace(name))] = true
 	}
 	used := map[string]bool{}
+	next := map[string]int{} // the number to try for a name
 	out := make([]string, len(names))
 	for i, name := range names {
 		name = strings.TrimSpace(name)
@@ -27,7 +29,9 @@ func uniqueNames(names []string) []string {
 			name = "column_" + strconv.Itoa(i+1)
 		}
 		out[i] = name
-		for n := 2; used[strings.ToLower(out[i])] || (out[i] != name && taken[strings.ToLower(out[i])]); n++ {
+		for used[strings.ToLower(out[i])] || (out[i] != name && taken[strings.ToLower(out[i])]) {
+			n := max(2, next[strings.ToLower(name)])
+			next[strings.ToLower(name)] = n + 1
 			out[i] = name + "_" + strconv.Itoa(n)
 		}
 		used[strings.ToLower(out[i])] = true
@@ -61,12 +65,18 @@ func (r *Reader) headerLine(take bool) error {
 	if err != nil || !found {
 		return err
 	}
+	if len(first) > column.MaxColumns {
+		return headerFault(r, block.TooWide, fmt.Sprintf("the header has %d columns, at most %d are allowed", len(first), column.MaxColumns))
+	}
 	names := make([]string, len(first))
 	data := r.window.Bytes()
 	for i, f := range first {
 		text, _ := r.scan.content(data, f, nil)
-		if !utf8.Valid(text) {
-			return headerFault(r, block.Encoding, "the header is not UTF-8; if the file is Latin-1, set encoding: latin-1")
+		if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 {
+			return headerFault(r, block.Encoding, "the header: "+r.settings.Layers.Reason())
+		}
+		if f.kind == bare && bytes.IndexByte(text, '\r') >= 0 {
+			return headerFault(r, block.Malformed, "there is a carriage return in the first line: lines must end in line feeds, with or without one before")
 		}
 		names[i] = string(text)
 	}
@@ -75,14 +85,21 @@ func (r *Reader) headerLine(take bool) error {
 		r.setNames(uniqueNames(names))
 		return nil
 	}
+	for i, name := range names {
+		if len(name) > column.MaxName {
+			return headerFault(r, block.TooWide,
+				fmt.Sprintf("the name of column %d has %d bytes, at most %d are allowed", i+1, len(name), column.MaxName))
+		}
+	}
 	r.setNames(uniqueNames(names))
 	r.window.MoveTo(r.headerEnd)
 	return nil
 }
 
 func headerFault(r *Reader, code, reason string) error {
+	at := r.window.Mark().Line + 1
 	line, _ := r.window.SkipLine()
-	return &block.Fault{Reject: block.Reject{Line: r.window.Mark().Line, Code: code, Reason: reason, Raw: block.Raw(line)}}
+	return &block.Fault{Reject: block.Reject{Line: at, Code: code, Reason: reason, Raw: block.Raw(line)}}
 }
 
 // firstRecord scans the first line that is no comment and not empty.

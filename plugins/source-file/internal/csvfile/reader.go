@@ -50,7 +50,8 @@ type Reader struct {
 	headerEnd block.Mark
 	current   csvBlock
 	pending   pending
-	sampling  bool // nothing may be consumed
+	held      error // a fault behind the current block
+	sampling  bool  // nothing may be consumed
 }
 
 // Open reads the header and a sample, and goes to the mark.
@@ -131,10 +132,17 @@ func (r *Reader) Next(context.Context) (block.Block, error) {
 	if r.width == 0 {
 		return nil, io.EOF
 	}
-	if err := r.fillBlock(r.settings.BatchRows); err != nil {
-		return nil, err
+	if r.held != nil {
+		return nil, r.held
 	}
 	b := &r.current
+	if err := r.fillBlock(min(r.settings.BatchRows, max(1, block.MaxCells/r.width))); err != nil {
+		// What stands before the fault goes first.
+		if _, fault := block.AsFault(err); !fault || len(b.rows)+len(b.rejects) == 0 {
+			return nil, err
+		}
+		r.held = err
+	}
 	if b.end.Offset == r.window.Mark().Offset && len(b.rows)+len(b.rejects) == 0 {
 		return nil, io.EOF
 	}
@@ -161,19 +169,17 @@ func (r *Reader) fillBlock(rows int) error {
 	b, p := &r.current, &r.pending
 	b.reset()
 	*p = pending{line: r.window.Mark().Line}
-	for len(b.rows) < rows && p.pos < blockBytes {
+	var err error
+	for more := true; more && err == nil && len(b.rows) < rows && p.pos < blockBytes; {
 		p.data = r.window.Bytes()
-		more, err := r.scanOne(rows)
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
+		more, err = r.scanOne(rows)
 	}
 	b.data = r.window.Bytes()
 	b.end = r.window.After(p.pos, p.line-r.window.Mark().Line)
-	return nil
+	if fault, ok := block.AsFault(err); ok {
+		fault.Reject.Line, fault.Reject.Raw = p.line+1, block.Raw(b.data[p.pos:])
+	}
+	return err
 }
 
 // scanOne scans until it needs more text or the block is full, and gets the text. It returns false at the end of the file, and

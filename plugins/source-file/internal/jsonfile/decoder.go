@@ -3,24 +3,30 @@ package jsonfile
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/qanat-data/qanat/plugins/source-file/internal/column"
 )
 
-// decoder reads one record. It refuses what RFC 8259 refuses, and also names that occur twice in an object and invalid UTF-8.
+// decoder reads one record. It refuses what RFC 8259 refuses, and also names that occur twice in an object (see lastOnly), invalid
+// UTF-8 and unpaired surrogates.
 type decoder struct {
 	jsontext.Decoder
 	buffer  bytes.Buffer
 	scratch []byte
 }
 
-// errEmptyName refuses a name that no column can have.
-var errEmptyName = errors.New("a name in an object is empty")
+// emptyName is the column of the values whose name is empty, which no column's may be.
+var emptyName = []byte("_empty")
 
-func (d *decoder) begin(record []byte) {
+var errLongName = fmt.Errorf("a name of more than %d bytes, which no column can have", column.MaxName)
+
+func (d *decoder) begin(record []byte, options ...jsontext.Options) {
 	d.buffer = *bytes.NewBuffer(record)
-	d.Reset(&d.buffer)
+	d.Reset(&d.buffer, options...)
 }
 
 // atEnd says whether nothing follows.
@@ -38,7 +44,7 @@ func (d *decoder) unquote(raw []byte) []byte {
 	return d.scratch
 }
 
-// object calls member with each name; it must read the value. The name is valid until then.
+// object calls member with each name as a column has it; it must read the value. The name is valid until then.
 func (d *decoder) object(member func(name []byte) error) error {
 	if _, err := d.ReadToken(); err != nil {
 		return err
@@ -48,7 +54,14 @@ func (d *decoder) object(member func(name []byte) error) error {
 		if err != nil {
 			return err
 		}
-		if err := member(d.unquote(raw)); err != nil {
+		name := d.unquote(raw)
+		switch {
+		case len(name) == 0:
+			name = emptyName
+		case len(name) > column.MaxName:
+			return errLongName
+		}
+		if err := member(name); err != nil {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ type shape struct {
 	fields  map[string]*shape
 	names   []string // of fields, in the order of their first appearance
 	items   *shape
-	deep    bool // there are values that no struct or list can hold: nested too deeply, or with an empty name
+	deep    bool // there are values that are nested too deeply for structs and lists
 }
 
 // see takes a value into account.
@@ -59,10 +59,6 @@ func (s *shape) seeObject(d *decoder, depth int) error {
 		s.fields = map[string]*shape{}
 	}
 	return d.object(func(name []byte) error {
-		if len(name) == 0 {
-			s.deep = true
-			return d.SkipValue()
-		}
 		field, there := s.fields[string(name)]
 		if !there {
 			field = &shape{}
@@ -166,22 +162,85 @@ func (s *shape) listField(name string, strings bool) arrow.Field {
 	return column.Field(name, arrow.ListOfField(item))
 }
 
-// infer finds the columns of the block's records, leaving out what is not JSON. Known are the columns of the stream.
+// fresh is the number of columns that a record's shape has and neither the shape so far nor the stream.
+func (s *shape) fresh(all *shape, known arrow.DataType) int {
+	n := 0
+	have, _ := known.(*arrow.StructType)
+	for name, field := range s.fields {
+		var before *shape
+		if all != nil {
+			before = all.fields[name]
+		}
+		var kind arrow.DataType
+		if have != nil {
+			if f, ok := have.FieldByName(name); ok {
+				kind = f.Type
+			}
+		}
+		n += field.freshIn(before, kind)
+	}
+	if s.items != nil {
+		var before *shape
+		if all != nil {
+			before = all.items
+		}
+		var kind arrow.DataType
+		if list, ok := known.(*arrow.ListType); ok {
+			kind = list.Elem()
+		}
+		n += s.items.freshIn(before, kind)
+	}
+	return n
+}
+
+func (s *shape) freshIn(all *shape, known arrow.DataType) int {
+	n := s.fresh(all, known)
+	if all == nil && known == nil {
+		n++
+	}
+	return n
+}
+
+// infer finds the columns of the block's records, leaving out what is not JSON, and records that would make too many of them. Known
+// are the columns of the stream.
 func (b *jsonBlock) infer(known *arrow.Schema) []arrow.Field {
 	all := &shape{}
-	var d decoder
-	for _, r := range b.rows {
-		one := &shape{}
-		d.begin(b.data[r.start:r.end])
-		if d.PeekKind() != '{' || one.see(&d, 0) != nil || !d.atEnd() || one.deep {
-			continue
-		}
-		d.begin(b.data[r.start:r.end])
-		_ = all.see(&d, 0) // it has just been read without an error
-	}
 	var have *arrow.StructType
+	columns := 0
 	if known != nil {
 		have = arrow.StructOf(known.Fields()...)
+		columns = column.Count(known.Fields())
+	}
+	var d decoder
+	for i := range b.rows {
+		one, ok := b.shapeOf(&d, i)
+		if !ok {
+			continue
+		}
+		fresh := one.fresh(all, have)
+		if columns+fresh > column.MaxColumns {
+			continue
+		}
+		columns += fresh
+		d.begin(b.text(i))
+		_ = all.see(&d, 0) // it has just been read without an error
 	}
 	return all.children(have, b.reader.settings.AllStrings)
+}
+
+// shapeOf is the shape of one record; false if it is not an object.
+func (b *jsonBlock) shapeOf(d *decoder, i int) (*shape, bool) {
+	for range 2 {
+		one := &shape{}
+		d.begin(b.text(i))
+		if d.PeekKind() != '{' {
+			return nil, false
+		}
+		err := one.see(d, 0)
+		if repeats(err) && b.lastOnly() {
+			continue
+		}
+		return one, err == nil && d.atEnd()
+	}
+	return nil, false
 }

@@ -31,6 +31,7 @@ type Settings struct {
 	BatchRows  int
 	// HoldTail leaves a last line without its end for later: a writer may not be done with it.
 	HoldTail bool
+	Repeated string // RepeatedLast, which is the default, or RepeatedReject
 }
 
 // Reader implements block.Reader.
@@ -43,6 +44,8 @@ type Reader struct {
 	pending  pending
 	held     error // a fault behind the current block
 	sampling bool  // nothing may be consumed
+	width    int   // columns of the stream
+	repeated int64 // records in which a name occurs twice
 }
 
 // Open reads a sample from the beginning and goes to the mark.
@@ -80,6 +83,7 @@ func (r *Reader) begin(ctx context.Context, f store.File, mark block.Mark, read 
 // sample infers types. A fault in the file waits until the reader gets there.
 func (r *Reader) sample() error {
 	if r.settings.Known != nil && r.settings.Known.NumFields() > 0 {
+		r.width = r.settings.Known.NumFields()
 		return nil
 	}
 	r.sampling = true
@@ -88,9 +92,13 @@ func (r *Reader) sample() error {
 		return err
 	}
 	r.fields = r.current.infer(nil)
+	r.width = len(r.fields)
 	r.sampling, r.held = false, nil
 	return nil
 }
+
+// Repeated is the number of records of which a value was left out because its name came again.
+func (r *Reader) Repeated() int64 { return r.repeated }
 
 // Fields implements block.Reader.
 func (r *Reader) Fields() []arrow.Field { return r.fields }
@@ -107,7 +115,7 @@ func (r *Reader) Next(context.Context) (block.Block, error) {
 		return nil, r.held
 	}
 	before := r.mark.Offset
-	if err := r.fillBlock(r.settings.BatchRows); err != nil {
+	if err := r.fillBlock(min(r.settings.BatchRows, max(1, block.MaxCells/max(1, r.width)))); err != nil {
 		// What stands before the fault goes first.
 		if _, fault := block.AsFault(err); !fault || len(r.current.rows)+len(r.current.rejects) == 0 {
 			return nil, err
@@ -138,6 +146,9 @@ func (r *Reader) fillBlock(rows int) error {
 	b.data = r.window.Bytes()
 	b.end = r.window.After(p.pos, p.line-r.window.Mark().Line)
 	b.end.Row, b.end.Part = p.count, p.phase
+	if fault, ok := block.AsFault(err); ok && fault.Reject.Raw == nil {
+		fault.Reject.Line, fault.Reject.Raw = p.line+1, block.Raw(b.data[p.pos:])
+	}
 	return err
 }
 
@@ -243,29 +254,34 @@ func (r *Reader) oversized() error {
 	if len(b.rows)+len(b.rejects) > 0 || r.sampling {
 		return nil
 	}
-	if r.settings.Lines {
-		r.window.Skip(p.pos, p.line-r.window.Mark().Line)
-		line := p.line + 1
-		head, err := r.window.SkipLine()
-		if err != nil {
+	if !r.settings.Lines {
+		if _, err := r.nextValue(false); err != nil {
 			return err
 		}
-		b.rejects = append(b.rejects, tooLarge(line, head))
-		p.pos, p.line = 0, r.window.Mark().Line
-		return nil
-	}
-	if _, err := r.nextValue(false); err != nil {
-		return err
 	}
 	r.window.Skip(p.pos, p.line-r.window.Mark().Line)
+	p.pos = 0
 	reject := tooLarge(p.line+1, r.window.Bytes())
-	if err := r.skipValue(); err != nil {
+	err := r.skipRecord()
+	p.line = r.window.Mark().Line
+	if fault, ok := block.AsFault(err); ok {
+		fault.Reject.Line, fault.Reject.Raw = reject.Line, reject.Raw
+	}
+	if err == nil {
+		b.rejects = append(b.rejects, reject)
+	}
+	if err == nil && !r.settings.Lines {
+		p.count++
+	}
+	return err
+}
+
+func (r *Reader) skipRecord() error {
+	if r.settings.Lines {
+		_, err := r.window.SkipLine()
 		return err
 	}
-	b.rejects = append(b.rejects, reject)
-	p.pos, p.line = 0, r.window.Mark().Line
-	p.count++
-	return nil
+	return r.skipValue()
 }
 
 func (r *Reader) skipValue() error {

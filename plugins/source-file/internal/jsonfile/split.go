@@ -25,10 +25,14 @@ type splitter struct {
 
 // feed goes on with a value. It returns how many bytes belong to it, and whether it ends with them.
 func (s *splitter) feed(data []byte) (int, bool) {
-	for i, c := range data {
-		switch {
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
 		case s.inString:
-			s.text(c)
+			i += s.plain(data[i:])
+			if i == len(data) {
+				return i, false
+			}
+			s.text(data[i])
 			if !s.inString && s.depth == 0 {
 				return i + 1, true
 			}
@@ -52,6 +56,21 @@ func (s *splitter) feed(data []byte) (int, bool) {
 		}
 	}
 	return len(data), false
+}
+
+// plain is how many bytes of a string come before one that may end it.
+func (s *splitter) plain(data []byte) int {
+	if s.escaped {
+		return 0
+	}
+	end := bytes.IndexByte(data, '"')
+	if end < 0 {
+		end = len(data)
+	}
+	if escape := bytes.IndexByte(data[:end], '\\'); escape >= 0 {
+		return escape
+	}
+	return end
 }
 
 func (s *splitter) text(c byte) {
@@ -140,8 +159,11 @@ func (r *Reader) nextElement(c byte, eof bool) (bool, error) {
 }
 
 func (r *Reader) checkEnd(eof bool) error {
-	if eof && r.pending.phase == inArray {
+	switch {
+	case eof && r.pending.phase == inArray:
 		return r.fault("the file ends in the middle of the array")
+	case eof && r.pending.phase == atStart:
+		return r.fault("there is no JSON in it; a file of JSON Lines, which may be empty, has format: jsonl")
 	}
 	return nil
 }

@@ -11,12 +11,11 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 
 	"github.com/qanat-data/qanat/plugins/source-file/internal/block"
@@ -83,25 +82,24 @@ func (l Layers) stack(c *Content) error {
 		}
 		c.Reader = r
 	case Zstd:
-		r, err := zstd.NewReader(c.Reader, zstd.WithDecoderConcurrency(1))
+		r, err := zstd.NewReader(c.Reader, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return Broken(fmt.Errorf("zstd: %w", err), 0)
 		}
 		c.Reader = r
 		c.closers = append(c.closers, func() error { r.Close(); return nil })
 	}
-	var from encoding.Encoding
 	switch l.Encoding {
 	case UTF16:
-		from = unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
+		c.Reader = transform.NewReader(c.Reader, &fromUTF16{})
 	case Latin1:
-		from = charmap.Windows1252
-	default:
-		return nil
+		c.Reader = transform.NewReader(c.Reader, charmap.Windows1252.NewDecoder())
 	}
-	c.Reader = transform.NewReader(c.Reader, from.NewDecoder())
 	return nil
 }
+
+// maxWindow is the memory that a zstd archive may ask for: as much as its command line tool gives without being told.
+const maxWindow = 128 << 20
 
 // Close closes the file.
 func (c *Content) Close() error {
@@ -157,13 +155,44 @@ func (l Layers) Sniff(head []byte) error {
 		what = "is Parquet; set format: parquet"
 	case bytes.HasPrefix(head, []byte("ARROW1")):
 		what = "is Arrow; set format: arrow"
-	case bytes.IndexByte(head, 0) >= 0:
-		return encodingFault(head, "the file holds zero bytes: it is UTF-16 (set encoding: utf-16) or no text")
+	case notText(head):
+		return encodingFault(head, "the file holds zero bytes: "+l.whatInstead())
 	}
 	if what == "" {
 		return nil
 	}
 	return &block.Fault{Reject: block.Reject{Line: 1, Code: block.Malformed, Reason: "the file " + what, Raw: block.Raw(head[:min(len(head), 256)])}}
+}
+
+// notText says whether bytes are those of UTF-16, or of no text at all: with zero bytes, and many of them or beside bytes that are
+// not UTF-8. A single zero byte costs only its record.
+func notText(head []byte) bool {
+	zeros := bytes.Count(head, []byte{0})
+	if zeros == 0 {
+		return false
+	}
+	whole := head
+	for range utf8.UTFMax - 1 {
+		if r, size := utf8.DecodeLastRune(whole); r == utf8.RuneError && size == 1 {
+			whole = whole[:len(whole)-1] // the head may end in the middle of a character
+		}
+	}
+	return 8*zeros >= len(head) || !utf8.Valid(whole)
+}
+
+func (l Layers) whatInstead() string {
+	if l.Encoding == UTF8 {
+		return "it is UTF-16 (set encoding: utf-16) or no text"
+	}
+	return "it is not " + l.Encoding + ", or no text"
+}
+
+// Reason says what is wrong with a record that is not in the encoding, and what may be done.
+func (l Layers) Reason() string {
+	if l.Encoding == UTF16 {
+		return "the record is not UTF-16: half of a character is missing"
+	}
+	return "the record is not UTF-8; if the file is Latin-1, set encoding: latin-1"
 }
 
 func encodingFault(head []byte, reason string) error {

@@ -23,6 +23,7 @@ type Window struct {
 	buffer   []byte
 	from, to int
 	eof      bool
+	failed   error // behind Bytes
 	mark     block.Mark
 }
 
@@ -44,8 +45,8 @@ func NewWindow(ctx context.Context, l Layers, f store.File, mark block.Mark, rea
 }
 
 func (w *Window) begin(l Layers) error {
-	for !w.eof && len(w.Bytes()) < 4<<10 {
-		if err := w.Fill(); err != nil {
+	for !w.eof && w.failed == nil && len(w.Bytes()) < 4<<10 {
+		if err := w.Fill(); err != nil && len(w.Bytes()) == 0 {
 			return err
 		}
 	}
@@ -68,26 +69,42 @@ func (w *Window) EOF() bool { return w.eof }
 // Mark is the place where Bytes begins.
 func (w *Window) Mark() block.Mark { return w.mark }
 
-// Fill reads more text behind Bytes.
+// Fill reads more text behind Bytes. It returns an error once there is no more text before the place that can't be read.
 func (w *Window) Fill() error {
 	if w.eof {
 		return nil
 	}
+	if w.failed != nil {
+		return Broken(w.failed, w.mark.Line)
+	}
 	w.makeRoom()
-	for range 100 {
+	before := w.to
+	if w.failed = w.read(); w.failed != nil && w.to == before {
+		return Broken(w.failed, w.mark.Line)
+	}
+	return nil
+}
+
+func (w *Window) read() error {
+	// Whoever asks for more may look at all of it again from its beginning, so that little more each time would cost the square.
+	want := min(max(1, w.to-w.from), len(w.buffer)-w.to)
+	for idle := 0; want > 0; idle++ {
 		n, err := w.content.Read(w.buffer[w.to:])
 		w.to += n
+		want -= n
 		switch {
 		case err == io.EOF: //nolint:errorlint // readers return io.EOF itself
 			w.eof = true
 			return nil
 		case err != nil:
-			return Broken(err, w.mark.Line)
+			return err
 		case n > 0:
-			return nil
+			idle = 0
+		case idle == 100:
+			return io.ErrNoProgress
 		}
 	}
-	return Broken(io.ErrNoProgress, w.mark.Line)
+	return nil
 }
 
 func (w *Window) makeRoom() {

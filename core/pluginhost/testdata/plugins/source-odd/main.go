@@ -30,6 +30,8 @@ func main() {
 		os.Exit(3)
 	case "hang":
 		select {}
+	case "hoard":
+		_ = hoard(context.Background(), nil)
 	case "other":
 		info.Version = "2.0.0"
 	case "lie":
@@ -93,6 +95,8 @@ func (s *source) Read(ctx context.Context, _ sdk.ReadRequest, out sdk.Emitter) e
 		os.Exit(9)
 	case "fork":
 		return s.fork(ctx, out)
+	case "escape", "escape and exit":
+		return s.escape(ctx, out)
 	case "memory":
 		return hoard(ctx, out)
 	case "stopped":
@@ -131,7 +135,47 @@ func (s *source) fork(ctx context.Context, out sdk.Emitter) error {
 	select {}
 }
 
-// hoard takes memory until it is killed.
+// escape leaves children in sessions of their own: one, one whose parent is gone, and one that knows nothing of the plugin.
+func (s *source) escape(ctx context.Context, out sdk.Emitter) error {
+	pids := []int{os.Getpid()}
+	own := exec.Command("/bin/sleep", "1000")
+	own.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	stripped := exec.Command("/bin/sleep", "1000")
+	stripped.SysProcAttr, stripped.Env = own.SysProcAttr, []string{"A=b"}
+	children := []*exec.Cmd{own, stripped}
+	if s.Mode == "escape and exit" {
+		children = children[:1]
+	}
+	for _, child := range children {
+		if err := child.Start(); err != nil {
+			return err
+		}
+		pids = append(pids, child.Process.Pid)
+	}
+	orphan, err := exec.Command("/bin/sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!").Output()
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprint(pids[0])
+	for _, pid := range pids[1:] {
+		text += fmt.Sprintf(" %d", pid)
+	}
+	if err := os.WriteFile(s.File+".part", []byte(text+" "+string(orphan)), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(s.File+".part", s.File); err != nil {
+		return err
+	}
+	if s.Mode == "escape and exit" {
+		os.Exit(5)
+	}
+	if err := out.Checkpoint(ctx, sdk.Position("1")); err != nil {
+		return err
+	}
+	select {}
+}
+
+// hoard takes memory until it is killed; out may be nil.
 func hoard(ctx context.Context, out sdk.Emitter) error {
 	var kept [][]byte
 	for ctx.Err() == nil {
@@ -140,7 +184,9 @@ func hoard(ctx context.Context, out sdk.Emitter) error {
 			block[i] = 1
 		}
 		kept = append(kept, block)
-		out.Progress(sdk.Progress{Rows: uint64(len(kept))})
+		if out != nil {
+			out.Progress(sdk.Progress{Rows: uint64(len(kept))})
+		}
 		if len(kept) == 4096 {
 			return errors.New("nobody minded")
 		}

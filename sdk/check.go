@@ -6,7 +6,8 @@ import "context"
 type Check interface {
 	// Plan prepares for a schema; an error says why the check can't run on it (a missing column, for instance).
 	Plan(ctx context.Context, in SchemaChange) error
-	// Rows judges one batch, whose ownership passes, and returns findings on rows that fail.
+	// Rows judges one batch, whose ownership passes, and returns findings on rows that fail. They must not depend on where the
+	// runtime cuts batches, nor on units before.
 	Rows(ctx context.Context, b Batch) ([]Finding, error)
 	// Result judges the unit that the batches since the last Result make, and begins the next one.
 	Result(ctx context.Context) (CheckResult, error)

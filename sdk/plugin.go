@@ -108,6 +108,9 @@ func abilitiesOf[T any]() []string {
 	if _, ok := any(zero).(Acker); ok {
 		abilities = append(abilities, "acker")
 	}
+	if _, ok := any(zero).(Unordered); ok {
+		abilities = append(abilities, "unordered")
+	}
 	if _, ok := any(zero).(Tester); ok {
 		abilities = append(abilities, "tester")
 	}

@@ -280,3 +280,40 @@ func TestProgressReachesTheHost(t *testing.T) {
 	}
 	c.end()
 }
+
+func TestProgressDoesNotWaitForTheHost(t *testing.T) {
+	t.Parallel()
+	reported := make(chan struct{})
+	h := reading(t, func(ctx context.Context, _ ReadRequest, out Emitter, env Env) error {
+		if err := out.Schema(ctx, SchemaChange{Stream: "a", Version: 1, Schema: texts}); err != nil {
+			return err
+		}
+		sent := make(chan error, 1)
+		go func() {
+			for range 64 { // more than the connection holds
+				if err := out.Batch(ctx, Batch{Stream: "a", Version: 1, Record: textRecord(env.Alloc, 1<<20)}); err != nil {
+					sent <- err
+					return
+				}
+			}
+			sent <- nil
+		}()
+		for i := range 1000 {
+			out.Progress(Progress{Stream: "a", Rows: uint64(i)})
+		}
+		close(reported)
+		return <-sent
+	})
+	c := h.read(nil)
+	<-reported // while the host has taken nothing
+	last := uint64(0)
+	for _, frame := range c.done() {
+		if p := frame.GetProgress(); p != nil {
+			last = p.GetRows()
+		}
+	}
+	if last != 999 {
+		t.Errorf("the last report is %d, expected that of the end", last)
+	}
+	c.end()
+}

@@ -93,10 +93,15 @@ type server struct {
 	components map[pluginv1.Kind]Component
 	log        hclog.Logger
 	alloc      memory.Allocator
+	counted    *memory.CheckedAllocator // nil unless buffers are counted
 }
 
 func newServer(described *pluginv1.DescribeResponse, components []Component, log hclog.Logger) *server {
 	s := &server{described: described, components: map[pluginv1.Kind]Component{}, log: log, alloc: memory.DefaultAllocator}
+	if os.Getenv(CountBuffers) != "" {
+		s.counted = memory.NewCheckedAllocator(s.alloc)
+		s.alloc = s.counted
+	}
 	for _, c := range components {
 		s.components[c.kind] = c
 	}

@@ -33,6 +33,7 @@ func (s *server) Read(stream grpc.BidiStreamingServer[pluginv1.Frame, pluginv1.F
 
 	stop := make(chan struct{})
 	acks := newAckLoop(ctx, source, session)
+	reports := newReporter(session)
 	listener := make(chan error, 1)
 	go func() {
 		err := listen(session, stop, acks)
@@ -46,8 +47,9 @@ func (s *server) Read(stream grpc.BidiStreamingServer[pluginv1.Frame, pluginv1.F
 		err = source.Read(ctx, ReadRequest{
 			Streams: request.GetRead().GetStreams(), Position: request.GetRead().GetPosition(),
 			Follow: request.GetRead().GetFollow(), Stop: stop,
-		}, &emitter{session: session})
+		}, &emitter{session: session, reports: reports})
 	}
+	reports.end()
 	if err := session.answer(err); err != nil {
 		cancel()
 	}
@@ -133,6 +135,7 @@ func (l *ackLoop) wait() { <-l.done }
 // emitter implements Emitter over a session. Batches may come from several goroutines; a checkpoint waits for them.
 type emitter struct {
 	session *session
+	reports *reporter
 	flight  sync.RWMutex
 }
 
@@ -156,35 +159,8 @@ func (e *emitter) Batch(ctx context.Context, b Batch) error {
 	if row < 0 {
 		return e.session.sendBatch(b)
 	}
-	return e.withoutOversized(b, row)
-}
-
-// withoutOversized sends the rows between the ones that are too large, and rejects those.
-func (e *emitter) withoutOversized(b Batch, row int) error {
 	defer b.Record.Release()
-	from := 0
-	for from < int(b.Record.NumRows()) {
-		end := row
-		if row < 0 {
-			end = int(b.Record.NumRows())
-		}
-		if end > from {
-			part := b
-			part.Record = b.Record.NewSlice(int64(from), int64(end))
-			if err := e.session.sendBatch(part); err != nil {
-				return err
-			}
-		}
-		if row < 0 {
-			return nil
-		}
-		if err := e.session.sendRejections([]Rejection{tooLarge(b, row)}); err != nil {
-			return err
-		}
-		from = row + 1
-		row = wire.Oversized(b.Record, from, wire.MaxRow)
-	}
-	return nil
+	return e.session.sendAround(b, row, func(row int) error { return e.session.sendRejections([]Rejection{tooLarge(b, row)}) })
 }
 
 func tooLarge(b Batch, row int) Rejection {
@@ -226,13 +202,5 @@ func (e *emitter) Checkpoint(ctx context.Context, pos Position) error {
 	return e.session.send(&pluginv1.Head{Kind: &pluginv1.Head_Checkpoint{Checkpoint: &pluginv1.Checkpoint{Position: pos}}})
 }
 
-// Progress sends without waiting for the flow control: a report that can't be sent at once is dropped.
-func (e *emitter) Progress(p Progress) {
-	if !e.session.mu.TryLock() {
-		return
-	}
-	defer e.session.mu.Unlock()
-	_ = e.session.SendMsg(&wire.Frame{Head: &pluginv1.Head{Kind: &pluginv1.Head_Progress{Progress: &pluginv1.Progress{
-		Stream: p.Stream, Rows: p.Rows, Bytes: p.Bytes, TotalRows: p.TotalRows, TotalBytes: p.TotalBytes, Message: p.Message,
-	}}}})
-}
+// Progress leaves the report to the reporter.
+func (e *emitter) Progress(p Progress) { e.reports.offer(p) }

@@ -22,6 +22,7 @@ type transformCalls struct {
 	session   *session
 	transform Transform
 	planned   []PlannedOutput
+	shape     Cardinality
 	versions  map[string]int // of the outputs whose schema has been sent since the last plan
 	plans     int
 }
@@ -39,7 +40,8 @@ func (t *transformCalls) handle(ctx context.Context, frame *wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		if err := t.transform.Apply(ctx, batch, &output{transformCalls: t, origin: batch.Origin}); err != nil {
+		out := &output{transformCalls: t, stream: batch.Stream, origin: batch.Origin, rows: batch.Record.NumRows()}
+		if err := t.transform.Apply(ctx, batch, out); err != nil {
 			return err
 		}
 	case *pluginv1.Head_Finish:
@@ -47,7 +49,7 @@ func (t *transformCalls) handle(ctx context.Context, frame *wire.Frame) error {
 		if !ok {
 			return Fatal(fmt.Errorf("%T does not collect", t.transform))
 		}
-		if err := collector.Finish(ctx, &output{transformCalls: t}); err != nil {
+		if err := collector.Finish(ctx, &output{transformCalls: t, rows: collected}); err != nil {
 			return err
 		}
 	default:
@@ -73,7 +75,7 @@ func (t *transformCalls) plan(ctx context.Context, call *pluginv1.PlanCall) erro
 	if err != nil {
 		return err
 	}
-	t.planned, t.plans = plan.Outputs, t.plans+1
+	t.planned, t.shape, t.plans = plan.Outputs, plan.Cardinality, t.plans+1
 	clear(t.versions)
 	return t.session.send(&pluginv1.Head{Kind: &pluginv1.Head_TransformPlan{TransformPlan: frame}})
 }
@@ -97,41 +99,4 @@ func planFrame(plan Plan) (*pluginv1.TransformPlan, error) {
 		frame.Lineage = append(frame.Lineage, column)
 	}
 	return frame, nil
-}
-
-// output implements Output for one call.
-type output struct {
-	*transformCalls
-	origin string
-}
-
-func (o *output) Batch(_ context.Context, b Batch) error {
-	if err := o.announce(b); err != nil {
-		b.Record.Release()
-		return err
-	}
-	b.Version, b.Origin = o.versions[b.Stream], o.origin
-	return o.session.sendBatch(b)
-}
-
-// announce sends the schema of an output before its first batch, and holds the transform to its plan.
-func (o *output) announce(b Batch) error {
-	if _, sent := o.versions[b.Stream]; sent {
-		return nil
-	}
-	for _, planned := range o.planned {
-		if planned.Name != b.Stream {
-			continue
-		}
-		if !planned.Schema.Equal(b.Record.Schema()) {
-			return Fatal(fmt.Errorf("output %q: a batch of schema %v, planned was %v", b.Stream, b.Record.Schema(), planned.Schema))
-		}
-		o.versions[b.Stream] = o.plans
-		return o.session.sendSchema(SchemaChange{Stream: b.Stream, Version: o.plans, Schema: planned.Schema, Key: planned.Key})
-	}
-	return Fatal(fmt.Errorf("a batch of output %q, which was not planned", b.Stream))
-}
-
-func (o *output) Reject(_ context.Context, r ...Rejection) error {
-	return o.session.sendRejections(r)
 }

@@ -50,6 +50,7 @@ func (s *session) close() {
 	for _, e := range s.encoders {
 		e.Close()
 	}
+	s.server.countBuffers()
 }
 
 // receive returns the next frame; io.EOF when the host has closed its side.
@@ -141,6 +142,33 @@ func (s *session) sendBatch(b Batch) error {
 			Body: body,
 		})
 	})
+}
+
+// sendAround sends the rows that are not too large to travel, and has the others rejected, of which the first is given. The record
+// stays the caller's.
+func (s *session) sendAround(b Batch, large int, reject func(row int) error) error {
+	rows := int(b.Record.NumRows())
+	for from := 0; from < rows; from = large + 1 {
+		if from > 0 {
+			large = wire.Oversized(b.Record, from, wire.MaxRow)
+		}
+		if large < 0 {
+			large = rows
+		}
+		if large > from {
+			part := b
+			part.Record = b.Record.NewSlice(int64(from), int64(large))
+			if err := s.sendBatch(part); err != nil {
+				return err
+			}
+		}
+		if large < rows {
+			if err := reject(large); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *session) sendRejections(rejections []Rejection) error {

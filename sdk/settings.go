@@ -183,6 +183,10 @@ func (d *defaulter) value(value any, schema *jsonschema.Schema, t reflect.Type, 
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		d.custom(value, t, path)
+		return
+	}
 	switch value := value.(type) {
 	case map[string]any:
 		switch {
@@ -200,6 +204,17 @@ func (d *defaulter) value(value any, schema *jsonschema.Schema, t reflect.Type, 
 		for i, item := range value {
 			d.value(item, schema.Items, t.Elem(), pointer(path, strconv.Itoa(i)))
 		}
+	}
+}
+
+// custom tries a value whose type reads itself: of what goes wrong in there, the decoder of the whole would not say where.
+func (d *defaulter) custom(value any, t reflect.Type, path string) {
+	raw, err := json.Marshal(value)
+	if err == nil {
+		err = json.Unmarshal(raw, reflect.New(t).Interface())
+	}
+	if err != nil {
+		d.faults = append(d.faults, ConfigError(path, "%w", err))
 	}
 }
 

@@ -121,9 +121,9 @@ func TestWrongSettingsAreBlamedByTheirPath(t *testing.T) {
 		`{"path": "p", "auth": {}}`:                            {{"/auth/token", "is required"}},
 		`{"path": "p", "tables": [{"name": "a"}, {"nam": 1}]}`: {{"/tables/1/nam", "unknown"}, {"/tables/1/name", "is required"}},
 		`{"path": "p", "named": {"x": {}, "y": {"z": 1}}}`:     {{"/named/x/name", "is required"}, {"/named/y/z", "unknown"}, {"/named/y/name", "is required"}},
-		`{"path": "p", "wait": "soon"}`:                        {{"", `duration "soon": expected a number with a unit`}},
-		`{"path": "p", "wait": 5}`:                             {{"", "expected text such as"}},
-		`{"path": "p", "memory": "much"}`:                      {{"", `size "much": expected bytes`}},
+		`{"path": "p", "wait": "soon"}`:                        {{"/wait", `duration "soon": expected a number with a unit`}},
+		`{"path": "p", "wait": 5}`:                             {{"/wait", "expected text such as"}},
+		`{"path": "p", "memory": "much"}`:                      {{"/memory", `size "much": expected bytes`}},
 		`["path"]`:                                             {{"", "must be a mapping"}},
 		`{"path": `:                                            {{"", "not JSON"}},
 	} {

@@ -13,13 +13,15 @@ type Sink interface {
 	PlanSchema(ctx context.Context, c SchemaChange) ([]Action, error)
 	// ApplySchema prepares the target for batches of the version.
 	ApplySchema(ctx context.Context, c SchemaChange) error
-	// Begin fences writers of older epochs out and returns the last committed mark (zero if none). What an earlier writer staged
-	// and did not commit is dropped.
+	// Begin fences other writers of the flow out and returns the last committed mark (zero if none): afterwards their Commit is
+	// refused with Fenced, also that of an earlier instance with the same epoch. An epoch below one that has begun is itself
+	// refused with Fenced. What an earlier writer staged and did not commit is dropped.
 	Begin(ctx context.Context, epoch uint64) (Mark, error)
 	// Write stages rows, whose ownership passes. Rejected rows are named by index; the rest stand.
 	Write(ctx context.Context, b Batch) ([]Rejection, error)
-	// Commit makes what was staged visible together with the mark. Repeating it for a committed mark is a no-op. An older epoch
-	// than one that has begun is refused with Fenced.
+	// Commit makes what was staged visible together with the mark. Repeating it for the last committed mark changes nothing and
+	// returns the same rejections: the runtime may not have heard them the first time. An older epoch than one that has begun is
+	// refused with Fenced.
 	Commit(ctx context.Context, m Mark) ([]Rejection, error)
 	// Close frees what the constructor took; staged rows that were not committed must not become visible.
 	Close(ctx context.Context) error

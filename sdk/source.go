@@ -11,8 +11,9 @@ import (
 type Source interface {
 	// Streams lists what can be read with the settings. It is called without Read before or after it.
 	Streams(ctx context.Context) ([]Stream, error)
-	// Read emits from req.Position on. It returns nil at the end of input (unless req.Follow), or soon after req.Stop is closed,
-	// having emitted what it holds and a last checkpoint. A cancelled ctx means abort: return at once.
+	// Read emits from req.Position on. It returns nil at the end of input (unless req.Follow), or soon after req.Stop is closed
+	// (within five seconds), having emitted what it holds and a last checkpoint: every row and rejection is followed by one. A
+	// cancelled ctx means abort: return at once (within a second). A position that it never gave is refused with an error.
 	Read(ctx context.Context, req ReadRequest, out Emitter) error
 	// Close frees what the constructor took.
 	Close(ctx context.Context) error
@@ -20,9 +21,16 @@ type Source interface {
 
 // Acker is a source that confirms upstream what it has read (an LSN, an offset, a message). Ack is the only place where it may
 // do so: the runtime calls it once everything up to the position is durable in landing. Calls run beside Read, the latest
-// position wins (earlier ones may never be delivered), and the last one is repeated before Read after a restart.
+// position wins (earlier ones may never be delivered), and the last one is repeated before Read after a restart. What was read and
+// not acknowledged can be read again.
 type Acker interface {
 	Ack(ctx context.Context, pos Position) error
+}
+
+// Unordered is a source whose rows come in another order each time, as those of a query without ORDER BY do. Rows of other sources
+// come in the same order each time, as far as they have the same stream and origin; rows of different origins may mix.
+type Unordered interface {
+	Unordered()
 }
 
 // Tester tries the settings against the real system without changing anything, and says in a line what it found.
@@ -80,7 +88,7 @@ type Emitter interface {
 	Reject(ctx context.Context, r ...Rejection) error
 	// Checkpoint says that the source could go on from pos, all emitted before included. Never inside a transaction.
 	Checkpoint(ctx context.Context, pos Position) error
-	// Progress tells people how far the source is. It never blocks and may be dropped.
+	// Progress tells people how far the source is. It never blocks; of a stream only the latest report counts.
 	Progress(p Progress)
 }
 

@@ -11,7 +11,9 @@ type Transform interface {
 	// Plan says what would come out for inputs of these schemas, without side effects. It is called before the first Apply and
 	// again at each schema change; an input's Stream is its name.
 	Plan(ctx context.Context, in []SchemaChange) (Plan, error)
-	// Apply transforms one batch, whose ownership passes. No state may be kept across calls, unless the transform is a Collector.
+	// Apply transforms one batch of any number of rows, whose ownership passes. No state may be kept across calls, unless the
+	// transform is a Collector, and none across units: what comes out must not depend on where the runtime cuts batches. A schema
+	// that Plan has accepted must work; rows that can't be transformed are rejected.
 	Apply(ctx context.Context, in Batch, out Output) error
 	// Close frees what the constructor took.
 	Close(ctx context.Context) error
@@ -26,6 +28,8 @@ type Collector interface {
 // Output takes what a transform produces for one call. Not safe for concurrent use.
 type Output interface {
 	// Batch emits rows of one of the planned outputs (b.Stream; the version is the runtime's). The ownership of the record passes.
+	// A row of more than 16 MiB is rejected with code row_too_large where it can be told which row of the input it comes from:
+	// where that has one row, or the cardinality is one and no row has been rejected before. Otherwise it is an error.
 	Batch(ctx context.Context, b Batch) error
 	// Reject sends rows of the input batch, by index, to quarantine.
 	Reject(ctx context.Context, r ...Rejection) error
@@ -58,7 +62,8 @@ const (
 	AnyRows  Cardinality = "many"   // aggregations, joins, unnesting
 )
 
-// ColumnLineage says which input columns an output column is made from.
+// ColumnLineage says which input columns an output column is made from, and which decide whether its rows are there (a filter, a
+// join, a group). All of them must be named: policies follow them.
 type ColumnLineage struct {
 	Output string
 	Column string

@@ -10,8 +10,9 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "plugin", Short: "List, inspect and lock plugins", Args: unknownVerb, RunE: showHelp}
+	cmd := &cobra.Command{Use: "plugin", Short: "List, inspect, lock and test plugins", Args: unknownVerb, RunE: showHelp}
 	cmd.AddCommand(
+		a.pluginTestCommand(),
 		&cobra.Command{
 			Use: "list", Aliases: []string{"ls"}, Short: "List the plugins on the plugin path and whether they are as locked", Args: exactArgs(0),
 			RunE: func(cmd *cobra.Command, _ []string) error {

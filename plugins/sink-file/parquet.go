@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -52,13 +54,31 @@ func arrowProperties(alloc memory.Allocator) pqarrow.ArrowWriterProperties {
 	return pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(alloc), pqarrow.WithStoreSchema())
 }
 
-// checkParquet says which types Parquet can't hold.
+// checkParquet says which column's type Parquet's writer has no place for.
 func checkParquet(schema *arrow.Schema) error {
-	probe, err := newParquet("none", schema, io.Discard, memory.DefaultAllocator)
-	if err != nil {
-		return err
+	for _, f := range schema.Fields() {
+		if nullableFixedList(f, false) {
+			return fmt.Errorf("column %q of type %s can't be written as Parquet, whose writer takes no nulls of lists of a fixed size: make it a list", f.Name, f.Type)
+		}
+		probe, err := newParquet("none", arrow.NewSchema([]arrow.Field{f}, nil), io.Discard, memory.DefaultAllocator)
+		if err == nil {
+			err = probe.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("column %q of type %s can't be written as Parquet: %w", f.Name, f.Type, err)
+		}
 	}
-	return probe.Close()
+	return nil
+}
+
+// nullableFixedList says whether a field is or contains a list of a fixed size that may be null, or in something that may be.
+func nullableFixedList(f arrow.Field, within bool) bool {
+	nullable := within || f.Nullable
+	if f.Type.ID() == arrow.FIXED_SIZE_LIST && nullable {
+		return true
+	}
+	nested, ok := f.Type.(arrow.NestedType)
+	return ok && slices.ContainsFunc(nested.Fields(), func(child arrow.Field) bool { return nullableFixedList(child, nullable) })
 }
 
 // Write implements encoder.

@@ -70,7 +70,9 @@ func TestPlanRefusesWhatCantBeWritten(t *testing.T) {
 		fields []arrow.Field
 		want   string
 	}{
-		{"parquet", []arrow.Field{{Name: "u", Type: union}}, "not implemented"},
+		{"parquet", []arrow.Field{{Name: "u", Type: union}}, `column "u" of type dense_union`},
+		{"parquet", []arrow.Field{{Name: "f", Type: arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Int64), Nullable: true}}, `column "f" of type fixed_size_list`},
+		{"parquet", []arrow.Field{{Name: "l", Type: arrow.ListOf(arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Int64))}}, `column "l" of type list`},
 		{"csv", []arrow.Field{{Name: "u", Type: union}}, `column "u" of type`},
 		{"csv", []arrow.Field{{Name: "a", Type: arrow.BinaryTypes.String, Nullable: true}}, "set csv.null"},
 		{"jsonl", nil, "no columns"},

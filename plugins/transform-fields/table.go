@@ -97,8 +97,9 @@ func (t *table) schema() *arrow.Schema {
 	return arrow.NewSchema(fields, &t.metadata)
 }
 
-// record is what is left of the batch; nil if no row is.
-func (t *table) record() (arrow.RecordBatch, error) {
+// records are what is left of the batch: one record, or one for each run of rows between rejected ones where a column can't be put
+// together from parts; none if no row is left. The caller releases them.
+func (t *table) records() ([]arrow.RecordBatch, error) {
 	if len(t.rejected) == t.rows {
 		return nil, nil
 	}
@@ -108,10 +109,52 @@ func (t *table) record() (arrow.RecordBatch, error) {
 	}
 	whole := array.NewRecordBatch(t.schema(), columns, int64(t.rows))
 	if len(t.rejected) == 0 {
-		return whole, nil
+		return []arrow.RecordBatch{whole}, nil
 	}
 	defer whole.Release()
-	return t.kept(whole)
+	if slices.ContainsFunc(t.columns, func(c column) bool { return holdsUnion(c.field.Type) }) {
+		var runs []arrow.RecordBatch
+		for _, r := range t.runs() {
+			runs = append(runs, whole.NewSlice(r.begin, r.end))
+		}
+		return runs, nil
+	}
+	rest, err := t.kept(whole)
+	if err != nil {
+		return nil, err
+	}
+	return []arrow.RecordBatch{rest}, nil
+}
+
+// holdsUnion says whether a type is or contains a union, of which Arrow can't concatenate values.
+func holdsUnion(t arrow.DataType) bool {
+	switch t := t.(type) {
+	case arrow.UnionType:
+		return true
+	case arrow.ExtensionType:
+		return holdsUnion(t.StorageType())
+	case *arrow.DictionaryType:
+		return holdsUnion(t.ValueType)
+	case arrow.NestedType:
+		return slices.ContainsFunc(t.Fields(), func(f arrow.Field) bool { return holdsUnion(f.Type) })
+	}
+	return false
+}
+
+// span is a range of rows.
+type span struct{ begin, end int64 }
+
+// runs are the rows that are not rejected.
+func (t *table) runs() []span {
+	var runs []span
+	begin := 0
+	for _, row := range append(slices.Sorted(maps.Keys(t.rejected)), t.rows) {
+		if row > begin {
+			runs = append(runs, span{int64(begin), int64(row)})
+		}
+		begin = row + 1
+	}
+	return runs
 }
 
 // kept copies the rows that are not rejected.
@@ -139,12 +182,8 @@ func (t *table) without(values arrow.Array) (arrow.Array, error) {
 			part.Release()
 		}
 	}()
-	begin := 0
-	for _, row := range append(slices.Sorted(maps.Keys(t.rejected)), t.rows) {
-		if row > begin {
-			parts = append(parts, array.NewSlice(values, int64(begin), int64(row)))
-		}
-		begin = row + 1
+	for _, r := range t.runs() {
+		parts = append(parts, array.NewSlice(values, r.begin, r.end))
 	}
 	return array.Concatenate(parts, t.alloc)
 }

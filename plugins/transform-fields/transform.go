@@ -96,11 +96,23 @@ func (t *Transform) Apply(ctx context.Context, in sdk.Batch, out sdk.Output) err
 			return err
 		}
 	}
-	record, err := result.record()
-	if err != nil || record == nil {
+	records, err := result.records()
+	if err != nil {
 		return err
 	}
-	return out.Batch(ctx, sdk.Batch{Stream: in.Stream, Version: in.Version, Origin: in.Origin, Record: record})
+	for i, record := range records {
+		if err := out.Batch(ctx, sdk.Batch{Stream: in.Stream, Version: in.Version, Origin: in.Origin, Record: record}); err != nil {
+			releaseAll(records[i+1:])
+			return err
+		}
+	}
+	return nil
+}
+
+func releaseAll(records []arrow.RecordBatch) {
+	for _, record := range records {
+		record.Release()
+	}
 }
 
 // Close implements sdk.Transform.

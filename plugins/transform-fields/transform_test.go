@@ -352,3 +352,26 @@ func BenchmarkCastTextToDecimal(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds()/1e6, "Mrows/s")
 }
+
+func TestRejectedRowsLeaveUnionsWhole(t *testing.T) {
+	t.Parallel()
+	kinds := []arrow.Field{{Name: "n", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "s", Type: arrow.BinaryTypes.String, Nullable: true}}
+	codes := []arrow.UnionTypeCode{0, 1}
+	for _, union := range []arrow.DataType{
+		arrow.SparseUnionOf(kinds, codes), arrow.DenseUnionOf(kinds, codes),
+		arrow.StructOf(arrow.Field{Name: "inner", Type: arrow.DenseUnionOf(kinds, codes), Nullable: true}),
+	} {
+		t.Run(union.String(), func(t *testing.T) {
+			t.Parallel()
+			value := `[0, 5]`
+			if union.ID() == arrow.STRUCT {
+				value = `{"inner": [0, 5]}`
+			}
+			rows := `[{"a": "1", "u": ` + value + `}, {"a": "x", "u": ` + value + `}, {"a": "2", "u": ` + value + `}, {"a": "3", "u": ` + value + `}]`
+			got := run(t, `[{"cast": {"a": "int64"}}]`, nil, rows, text("a"), arrow.Field{Name: "u", Type: union})
+			if len(got.rows) != 3 || len(got.rejected) != 1 || got.rejected[0].Row != 1 {
+				t.Errorf("rows %v, rejections %v", got.rows, got.rejected)
+			}
+		})
+	}
+}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -28,6 +31,9 @@ type table struct {
 // newTable makes an empty table of the columns of an input.
 func newTable(ctx context.Context, d *database, in sdk.SchemaChange) (*table, error) {
 	if err := distinctColumns(in); err != nil {
+		return nil, err
+	}
+	if err := readable(in); err != nil {
 		return nil, err
 	}
 	t := &table{stream: in.Stream, schema: in.Schema, feed: &feed{schema: in.Schema}}
@@ -60,6 +66,32 @@ func foreign(d *database, schema *arrow.Schema) string {
 	return strings.Join(names, ", ")
 }
 
+// readable refuses what DuckDB takes and reads wrongly: the days of such an interval for milliseconds.
+func readable(in sdk.SchemaChange) error {
+	for _, field := range in.Schema.Fields() {
+		if holds(field.Type, arrow.INTERVAL_DAY_TIME) {
+			return sdk.Fatal(fmt.Errorf("input %q: duckdb misreads column %q (%s): cast it before", in.Stream, field.Name, field.Type))
+		}
+	}
+	return nil
+}
+
+// holds says whether a type is of a kind, or has such a type within.
+func holds(t arrow.DataType, id arrow.Type) bool {
+	if t.ID() == id {
+		return true
+	}
+	switch t := t.(type) {
+	case arrow.ExtensionType:
+		return holds(t.StorageType(), id)
+	case *arrow.DictionaryType:
+		return holds(t.ValueType, id)
+	case arrow.NestedType:
+		return slices.ContainsFunc(t.Fields(), func(f arrow.Field) bool { return holds(f.Type, id) })
+	}
+	return false
+}
+
 // distinctColumns refuses names that SQL takes for one.
 func distinctColumns(in sdk.SchemaChange) error {
 	seen := map[string]string{}
@@ -75,9 +107,32 @@ func distinctColumns(in sdk.SchemaChange) error {
 
 // load appends a batch, which stays the caller's.
 func (t *table) load(ctx context.Context, record arrow.RecordBatch) error {
+	record, err := unsliced(record)
+	if err != nil {
+		return err
+	}
+	defer record.Release()
 	t.feed.give(record)
 	defer t.feed.give(nil)
 	return t.insert.exec(ctx)
+}
+
+// unsliced is the batch with structs copied that are a slice of others: on the way to DuckDB the place where such a slice begins is
+// counted twice, and the rows get the structs of other rows. The caller releases it.
+func unsliced(record arrow.RecordBatch) (arrow.RecordBatch, error) {
+	columns := slices.Clone(record.Columns())
+	for i, column := range columns {
+		if column.Data().Offset() == 0 || !holds(column.DataType(), arrow.STRUCT) {
+			continue
+		}
+		copied, err := array.Concatenate([]arrow.Array{column}, memory.NewGoAllocator())
+		if err != nil {
+			return nil, err
+		}
+		defer copied.Release()
+		columns[i] = copied
+	}
+	return array.NewRecordBatch(record.Schema(), columns, record.NumRows()), nil
 }
 
 func (t *table) drop(ctx context.Context, d *database) error {

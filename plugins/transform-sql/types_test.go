@@ -158,3 +158,55 @@ func TestTypesThatDuckDBLacksAreNamed(t *testing.T) {
 	}
 	b.plan(t, input("orders", shop()))
 }
+
+// DuckDB takes such a column and reads 2 days as 2 milliseconds.
+func TestMisreadIntervalsAreRefused(t *testing.T) {
+	t.Parallel()
+	interval := arrow.FixedWidthTypes.DayTimeInterval
+	for _, kind := range []arrow.DataType{
+		interval, arrow.ListOf(interval), arrow.StructOf(field("a", arrow.MapOf(arrow.BinaryTypes.String, interval))),
+		&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: interval},
+	} {
+		for _, collect := range []bool{false, true} {
+			b := start(t, Config{Query: "select 1 as one from input", Collect: collect})
+			_, err := b.Plan(t.Context(), []sdk.SchemaChange{input("orders", columns(field("v", kind)))})
+			if err == nil || !strings.Contains(err.Error(), `misreads column "v"`) {
+				t.Errorf("%s, collect %v: %v", kind, collect, err)
+			}
+		}
+	}
+}
+
+// Arrow's C interface counts the place where a slice of structs begins twice, and rows behind a bad one run as a slice.
+func TestRowsBehindABadOneKeepTheirStructs(t *testing.T) {
+	t.Parallel()
+	place := arrow.StructOf(field("city", arrow.BinaryTypes.String), field("at", arrow.StructOf(field("zip", arrow.PrimitiveTypes.Int32))))
+	schema := columns(field("id", arrow.PrimitiveTypes.Int64), field("amount", arrow.BinaryTypes.String), field("place", place))
+	for name, query := range map[string]string{
+		"probed": "select id, amount::int as amount, place.city as city, place.at.zip as zip from input",
+		"halved": "with all_rows as (select * from input) select id, amount::int as amount, place.city as city, place.at.zip as zip from all_rows",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t, Config{Query: query})
+			b.plan(t, input("orders", schema))
+			var rows, want []string
+			for i := range 40 {
+				amount := fmt.Sprint(i)
+				if i == 0 || i == 7 {
+					amount = "bad"
+				} else {
+					want = append(want, fmt.Sprintf(`{"amount":%d,"city":"city %d","id":%d,"zip":%d}`, i, i, i, i))
+				}
+				rows = append(rows, fmt.Sprintf(`{"id":%d,"amount":%q,"place":{"city":"city %d","at":{"zip":%d}}}`, i, amount, i, i))
+			}
+			b.feedIn(t, "orders", schema, "["+strings.Join(rows, ",")+"]")
+			if got := b.got(t, "orders"); got != strings.Join(want, "\n") {
+				t.Errorf("got\n%s", got)
+			}
+			if len(b.recorder.Rejections) != 2 {
+				t.Errorf("rejected %v", b.recorder.Rejections)
+			}
+		})
+	}
+}

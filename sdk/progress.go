@@ -1,0 +1,66 @@
+package sdk
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/qanat-data/qanat/specs/proto/pluginv1"
+)
+
+// reporter sends reports of progress from a goroutine of its own, so that a source never waits for the host to take them. Of a
+// stream only the latest report is kept.
+type reporter struct {
+	session *session
+	wake    chan struct{}
+	done    chan struct{}
+
+	mu     sync.Mutex
+	latest map[string]Progress
+	ended  bool
+}
+
+func newReporter(s *session) *reporter {
+	r := &reporter{session: s, wake: make(chan struct{}, 1), done: make(chan struct{}), latest: map[string]Progress{}}
+	go r.run()
+	return r
+}
+
+func (r *reporter) offer(p Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return
+	}
+	r.latest[p.Stream] = p
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends until end is called; what is left then goes out, too. A broken stream is the business of those who send data.
+func (r *reporter) run() {
+	defer close(r.done)
+	for range r.wake {
+		r.mu.Lock()
+		reports := r.latest
+		r.latest = map[string]Progress{}
+		r.mu.Unlock()
+		for _, stream := range slices.Sorted(maps.Keys(reports)) {
+			p := reports[stream]
+			_ = r.session.send(&pluginv1.Head{Kind: &pluginv1.Head_Progress{Progress: &pluginv1.Progress{
+				Stream: p.Stream, Rows: p.Rows, Bytes: p.Bytes, TotalRows: p.TotalRows, TotalBytes: p.TotalBytes, Message: p.Message,
+			}}})
+		}
+	}
+}
+
+// end waits until the last report has been sent.
+func (r *reporter) end() {
+	r.mu.Lock()
+	r.ended = true
+	close(r.wake)
+	r.mu.Unlock()
+	<-r.done
+}

@@ -9,14 +9,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/qanat-data/qanat/core/engine"
 	"github.com/qanat-data/qanat/core/flow"
 )
 
 // progressLines shows a line for each flow: redrawn in place on a terminal, and elsewhere printed when a flow's state changes.
 type progressLines struct {
 	out    io.Writer
-	run    *engine.Run
+	run    running
 	redraw bool
 	drawn  int
 	states map[string]string
@@ -27,7 +26,13 @@ type progressLines struct {
 // How often lines are redrawn, or looked at for a change.
 const progressEvery = 200 * time.Millisecond
 
-func watch(out io.Writer, run *engine.Run) *progressLines {
+// running is what runs flows: a pipeline's, or those of a replay, which become known one by one.
+type running interface {
+	Flows() []string
+	Status(flow string) flow.Status
+}
+
+func watch(out io.Writer, run running) *progressLines {
 	p := &progressLines{
 		out: out, run: run, redraw: terminal(out), states: map[string]string{}, quit: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -61,11 +66,11 @@ func (p *progressLines) show() {
 	if p.redraw && p.drawn > 0 {
 		fmt.Fprintf(&text, "\x1b[%dA", p.drawn)
 	}
-	width := 0
-	for _, name := range p.run.Flows() {
+	width, flows := 0, p.run.Flows()
+	for _, name := range flows {
 		width = max(width, len(name))
 	}
-	for _, name := range p.run.Flows() {
+	for _, name := range flows {
 		status := p.run.Status(name)
 		if !p.redraw && p.states[name] == string(status.State)+status.Note {
 			continue
@@ -77,7 +82,7 @@ func (p *progressLines) show() {
 		}
 		text.WriteString(line + "\n")
 	}
-	p.drawn = len(p.run.Flows())
+	p.drawn = len(flows)
 	_, _ = io.WriteString(p.out, text.String())
 }
 

@@ -71,7 +71,8 @@ Exit codes: 0 done, 1 a run failed, 2 bad usage or spec, 3 environment (server, 
 	root.Args, root.RunE = unknownVerb, showHelp
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(a.initCommand(), a.validateCommand(), a.planCommand(), a.runCommand(), a.statusCommand(), a.queryCommand(),
-		a.pluginCommand(), a.versionCommand())
+		a.promoteCommand(), a.quarantineCommand(), a.replayCommand(),
+		a.pluginCommand(), a.upkeepCommand(), a.versionCommand())
 	return root
 }
 
@@ -157,6 +158,8 @@ func exitCode(err error) int {
 		return planCode(plan)
 	case errors.As(err, &held):
 		return exitBlocked
+	case flow.Surroundings(err):
+		return exitEnvironment
 	}
 	return exitFailed
 }
@@ -192,6 +195,21 @@ func environment(err error) error {
 	return &environmentError{err}
 }
 
+// heldFlows are the flows that wait for a decision, by an error or the errors that are joined in it.
+func heldFlows(err error) []string {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // each of the joined errors is looked at
+		var all []string
+		for _, one := range joined.Unwrap() {
+			all = append(all, heldFlows(one)...)
+		}
+		return all
+	}
+	if held, ok := errors.AsType[*flow.HeldError](err); ok {
+		return []string{held.Flow}
+	}
+	return nil
+}
+
 // report prints an error for people: spec faults with their excerpts, everything else on a line.
 func (a *app) report(err error) {
 	var faults *engine.FaultsError
@@ -207,5 +225,8 @@ func (a *app) report(err error) {
 		_ = spec.Print(a.err, faults, color(a.err))
 	default:
 		_, _ = fmt.Fprintln(a.err, "error:", a.redact(err.Error()))
+	}
+	for _, name := range heldFlows(err) {
+		_, _ = fmt.Fprintf(a.err, "decide with: qanat promote %s, with --drop or --again if the unit is not to be released\n", name)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/qanat-data/qanat/core/engine"
+	"github.com/qanat-data/qanat/core/flow"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -39,13 +40,14 @@ func (a *app) printStatus(report engine.Report) error {
 		_, err := fmt.Fprintln(a.out, "no flow has run yet")
 		return err
 	}
-	t := newTable(a.out, "FLOW", "STATE", "SEQ", "EPOCH", "COMMITTED", "ROWS", "REJECTED", "FILTERED", "RUNNER")
+	t := newTable(a.out, "FLOW", "STATE", "SEQ", "EPOCH", "COMMITTED", "ROWS", "REJECTED", "FILTERED", "QUARANTINE", "RUNNER")
 	for _, f := range report.Flows {
 		committed := "-"
 		if !f.Committed.IsZero() {
 			committed = ago(f.Committed)
 		}
-		t.row(f.Flow, f.State, count(f.Seq), fmt.Sprint(f.Epoch), committed, count(f.Rows), count(f.Rejected), count(f.Filtered), dash(f.Runner))
+		t.row(f.Flow, f.State, count(f.Seq), fmt.Sprint(f.Epoch), committed, count(f.Rows), count(f.Rejected), count(f.Filtered),
+			count(f.Quarantined), dash(f.Runner))
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -54,13 +56,32 @@ func (a *app) printStatus(report engine.Report) error {
 		if f.Note != "" {
 			_, _ = fmt.Fprintf(a.out, "%s: %s\n", f.Flow, f.Note)
 		}
+		if f.Held != nil {
+			a.printHeld(f.Held)
+		}
 	}
+	a.printReplays(report.Replays)
 	_, _ = fmt.Fprintln(a.out)
 	t = newTable(a.out, "DATASET", "ROWS", "WRITTEN BY", "SNAPSHOT")
 	for _, d := range report.Datasets {
 		t.row(d.Name, count(d.Rows), strings.Join(d.Writers, ", "), fmt.Sprint(d.Snapshot))
 	}
 	return t.flush()
+}
+
+// printHeld shows a unit that waits for people: why, and what they may type.
+func (a *app) printHeld(h *engine.HeldReport) {
+	_, _ = fmt.Fprintf(a.out, "  %s, held by:\n", plural(h.Rows, "row"))
+	for _, check := range h.Checks {
+		if check.Action == string(flow.OnFailBlock) {
+			_, _ = fmt.Fprintf(a.out, "  - %s: %s\n", check.Check, check.Message)
+		}
+	}
+	if d := h.Decision; d != nil {
+		_, _ = fmt.Fprintf(a.out, "  decided (%s) by %s, but not carried out yet; repeat it: %s\n", d.What, d.By, h.Next)
+		return
+	}
+	_, _ = fmt.Fprintf(a.out, "  decide with: %s, with --drop or --again if the unit is not to be released\n", h.Next)
 }
 
 func dash(s string) string {

@@ -54,8 +54,23 @@ func (a *app) validate(cmd *cobra.Command, argument string, show bool) error {
 	if !show {
 		return a.printValid(pipelines)
 	}
+	var nodes []*spec.Node
+	if project := bundle.Project.Node; project != nil {
+		nodes = append(nodes, project)
+	}
 	for _, pipeline := range pipelines {
-		if err := spec.Show(a.out, pipeline.Node); err != nil {
+		nodes = append(nodes, pipeline.Node)
+	}
+	return a.showSpecs(nodes)
+}
+
+// showSpecs prints documents as one YAML stream.
+func (a *app) showSpecs(nodes []*spec.Node) error {
+	for i, node := range nodes {
+		if i > 0 {
+			_, _ = fmt.Fprintln(a.out, "---")
+		}
+		if err := spec.Show(a.out, node); err != nil {
 			return err
 		}
 	}

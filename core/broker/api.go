@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -22,9 +23,14 @@ var errShort = errors.New("the server sent less than it has")
 func (b *Broker) api(ctx context.Context, op func(context.Context) error) error {
 	retry := backoff{first: lookFirst, last: lookLast}
 	until := time.Now().Add(apiPatience)
+	var ail ailment
+	defer b.cured(&ail)
 	for {
 		changed := b.link.wait()
 		err := b.once(ctx, op)
+		if err != nil {
+			b.ails(&ail, err)
+		}
 		switch {
 		case err == nil:
 			return nil
@@ -57,10 +63,21 @@ func (b *Broker) session() context.Context {
 
 // lost ends the session. The next one begins at once: until the connection is
 // back everything on it fails by itself.
-func (b *Broker) lost() {
+func (b *Broker) lost(cause error) {
 	b.mu.Lock()
+	if b.down.since.IsZero() {
+		b.down = ailment{since: time.Now(), cause: cause}
+	}
 	b.end()
 	b.current, b.end = context.WithCancel(context.Background())
+	b.mu.Unlock()
+	b.link.fire()
+}
+
+// back ends what lost began.
+func (b *Broker) back() {
+	b.mu.Lock()
+	b.down = ailment{}
 	b.mu.Unlock()
 	b.link.fire()
 }
@@ -68,7 +85,8 @@ func (b *Broker) lost() {
 func passing(err error) bool {
 	for _, known := range []error{
 		nats.ErrReconnectBufExceeded, nats.ErrConnectionReconnecting, nats.ErrDisconnected, nats.ErrNoResponders,
-		nats.ErrTimeout, context.DeadlineExceeded, context.Canceled, errShort,
+		nats.ErrTimeout, context.DeadlineExceeded, context.Canceled, errShort, jetstream.ErrJetStreamNotEnabled,
+		jetstream.ErrJetStreamNotEnabledForAccount, nats.ErrStaleConnection,
 	} {
 		if errors.Is(err, known) {
 			return true

@@ -36,6 +36,8 @@ type Settings struct {
 type Broker struct {
 	conn   *nats.Conn
 	js     jetstream.JetStream
+	server *Server // nil if it is not embedded in this process
+	target string  // for messages
 	prefix string
 	logger hclog.Logger
 
@@ -45,6 +47,8 @@ type Broker struct {
 	current context.Context // the session
 	end     context.CancelFunc
 	purges  map[string]*signal // by stream: fires when this process purges it
+	down    ailment            // since the connection was lost
+	sick    map[*ailment]bool  // what else does not go as it should
 }
 
 const (
@@ -52,12 +56,14 @@ const (
 	reconnectFirst    = 50 * time.Millisecond
 	reconnectLast     = 2 * time.Second
 	reconnectDoubling = 6
+	// A server that takes what is sent and never answers is found out by pings.
+	pingEvery, pingsUnanswered = 10 * time.Second, 2
 )
 
 // Connect opens a connection that mends itself, with back-off, until Close.
 // It fails at once when the server can't be reached or has no JetStream.
 func Connect(ctx context.Context, s Settings) (*Broker, error) {
-	b := &Broker{prefix: s.Prefix, logger: orNull(s.Logger), purges: map[string]*signal{}}
+	b := &Broker{prefix: s.Prefix, server: s.Server, logger: orNull(s.Logger), purges: map[string]*signal{}, sick: map[*ailment]bool{}}
 	b.current, b.end = context.WithCancel(context.Background())
 	if b.prefix == "" {
 		b.prefix = defaultPrefix
@@ -65,12 +71,12 @@ func Connect(ctx context.Context, s Settings) (*Broker, error) {
 	if !prefixPattern.MatchString(b.prefix) {
 		return nil, fmt.Errorf("broker prefix %q: expected 1 to 40 letters, digits or underscores", s.Prefix)
 	}
-	target, err := redacted(s)
-	if err != nil {
+	var err error
+	if b.target, err = redacted(s); err != nil {
 		return nil, err
 	}
 	if b.conn, err = nats.Connect(s.URL, b.options(s)...); err != nil {
-		return nil, fmt.Errorf("connect to broker at %q: %w", target, err)
+		return nil, fmt.Errorf("connect to broker at %q: %w", b.target, err)
 	}
 	if b.js, err = jetstream.New(b.conn); err == nil {
 		err = b.once(ctx, func(ctx context.Context) error {
@@ -80,7 +86,7 @@ func Connect(ctx context.Context, s Settings) (*Broker, error) {
 	}
 	if err != nil {
 		b.conn.Close()
-		return nil, fmt.Errorf("use JetStream of broker at %q: %w", target, err)
+		return nil, fmt.Errorf("use JetStream of broker at %q: %w", b.target, err)
 	}
 	return b, nil
 }
@@ -102,7 +108,7 @@ func (b *Broker) Logs(ctx context.Context) ([]string, error) {
 		return lister.Err()
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list logs: %w", err)
+		return nil, fmt.Errorf("list logs: %w", b.blame(err))
 	}
 	slices.Sort(flows)
 	return flows, nil
@@ -114,20 +120,22 @@ func (b *Broker) options(s Settings) []nats.Option {
 		nats.Timeout(connectTimeout),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(reconnectDelay),
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(pingsUnanswered),
 		// What was not sent must fail at once: a publisher decides itself what
 		// to send again, after it has looked at the log.
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				b.logger.Warn("broker connection lost", "error", err)
+				b.logger.Info("broker connection lost", "error", err)
 			}
-			b.lost()
+			b.lost(err)
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			b.logger.Info("broker connection is back")
-			b.link.fire()
+			b.back()
 		}),
-		nats.ClosedHandler(func(*nats.Conn) { b.lost() }),
+		nats.ClosedHandler(func(*nats.Conn) { b.lost(nil) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.logger.Warn("broker connection", "error", err)
 		}),

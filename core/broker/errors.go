@@ -40,6 +40,7 @@ func (e *GapError) Error() string {
 // Codes of the server that nats.go has no constants for.
 const (
 	codeAccountResources = 10002
+	codeServerResources  = 10023
 	codeStoreFailed      = 10077
 	textMaxBytes         = "maximum bytes exceeded"
 )
@@ -47,13 +48,19 @@ const (
 // isFull tells a log without room, which a purge ends, from other refusals.
 func isFull(e *jetstream.APIError) bool {
 	switch e.ErrorCode {
-	case codeAccountResources:
+	case codeAccountResources, codeServerResources:
 		return true
 	case codeStoreFailed:
 		return strings.Contains(e.Description, textMaxBytes)
 	default:
 		return false
 	}
+}
+
+// isShared tells a full server or account, which others fill too, from a full log.
+func isShared(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (e.ErrorCode == codeAccountResources || e.ErrorCode == codeServerResources)
 }
 
 // final maps errors that no retry mends to the package's own, and the others to nil.

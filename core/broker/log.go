@@ -47,7 +47,7 @@ func (b *Broker) Log(ctx context.Context, flow string, s LogSettings) (*Log, err
 	}
 	l := &Log{broker: b, flow: flow, names: names}
 	if err := b.api(ctx, func(ctx context.Context) error { return l.open(ctx, s) }); err != nil {
-		return nil, fmt.Errorf("open log of flow %q: %w", flow, err)
+		return nil, fmt.Errorf("open log of flow %q: %w", flow, b.blame(err))
 	}
 	return l, nil
 }
@@ -171,5 +171,5 @@ func (l *Log) info(ctx context.Context) (info *jetstream.StreamInfo, err error) 
 }
 
 func (l *Log) wrap(verb string, err error) error {
-	return fmt.Errorf("%s the log of flow %q: %w", verb, l.flow, err)
+	return fmt.Errorf("%s the log of flow %q: %w", verb, l.flow, l.broker.blame(err))
 }

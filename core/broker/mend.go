@@ -25,6 +25,9 @@ func (m *mender) mend(ctx context.Context, f fault, stored bool) error {
 	switch f.kind {
 	case faultFull:
 		m.stuckSince = time.Time{}
+		if isShared(f.err) {
+			m.p.ails(f.err)
+		}
 		m.awaitRoom(ctx)
 		return nil
 	case faultUnsure:
@@ -92,6 +95,7 @@ func (m *mender) settle(ctx context.Context, end tail) error {
 // stuck bounds how long a server that is there may take nothing; one that is
 // not there is waited for, as the publisher's callers bring their own deadlines.
 func (m *mender) stuck(cause error) error {
+	m.p.ails(cause)
 	switch {
 	case !m.p.log.broker.conn.IsConnected():
 		m.stuckSince = time.Time{}
@@ -116,6 +120,8 @@ func (p *Publisher) settle(end tail) (progress bool, err error) {
 	defer p.mu.Unlock()
 	base := p.base()
 	switch {
+	case end.lost && p.begun:
+		return false, fmt.Errorf("%w: the message at its end, %d, is gone", ErrLogCutBack, end.last)
 	case end.last+1 < base && p.begun:
 		return false, fmt.Errorf("%w: it ends at %d, sequence %d was confirmed", ErrLogCutBack, end.last, base-1)
 	case end.last+1 == base:

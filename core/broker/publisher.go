@@ -42,6 +42,8 @@ type Publisher struct {
 	generation uint64 // acks of earlier generations are void
 	fault      fault
 	err        error
+	ail        ailment // what keeps parts from being stored
+	ailing     bool
 }
 
 // Publisher starts the writer of this log for an epoch. It fails with

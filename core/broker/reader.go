@@ -2,11 +2,8 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -85,42 +82,10 @@ func (l *Log) controls(ctx context.Context, from uint64, frames *assembler) erro
 		return err
 	}
 	defer l.dropConsumer(ctx, cons)
-	take := func(msg jetstream.Msg, seq uint64) { frames.take(l.part(msg, seq)) }
-	// The server's count of what is pending is a hint only: after it was killed it may count messages that had been purged. The
-	// end is reached when nothing comes any more, not even to a request that waits.
-	pending := cons.CachedInfo().NumPending
-	for empty := 0; pending > 0 && empty < 2; {
-		batch, err := request(ctx, cons, empty > 0)
-		if err != nil {
-			return err
-		}
-		empty++
-		for msg := range batch.Messages() {
-			meta, err := msg.Metadata()
-			if err != nil {
-				return err
-			}
-			take(msg, meta.Sequence.Stream)
-			pending, empty = meta.NumPending, 0
-		}
-		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
-			return err
-		}
-	}
-	return nil
-}
-
-// controlsWait is how long a request waits for messages that the server counted and did not send at once.
-const controlsWait = 2 * time.Second
-
-func request(ctx context.Context, cons jetstream.Consumer, wait bool) (jetstream.MessageBatch, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if wait {
-		return cons.Fetch(controlsPerFetch, jetstream.FetchMaxWait(controlsWait))
-	}
-	return cons.FetchNoWait(controlsPerFetch)
+	return each(ctx, cons, controlsPerFetch, func(msg jetstream.Msg, seq uint64) bool {
+		frames.take(l.part(msg, seq))
+		return true
+	})
 }
 
 func (l *Log) part(msg jetstream.Msg, seq uint64) part {

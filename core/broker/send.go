@@ -22,12 +22,15 @@ const (
 	idleChecks          = time.Second
 )
 
+var errUnanswered = errors.New("no answer")
+
 // run sends the window until the publisher ends: each turn of the loop sends
 // in one generation, up to a fault, and then mends it.
 func (p *Publisher) run(ctx context.Context) {
 	defer close(p.done)
 	defer func() { _ = p.acks.Unsubscribe() }() // fails only on a closed connection
 	mend := mender{p: p, full: backoff{first: fullFirst, last: fullLast}, look: backoff{first: lookFirst, last: lookLast}}
+	defer p.healed()
 	for {
 		f, stored := p.send(ctx)
 		if ctx.Err() != nil {
@@ -90,7 +93,7 @@ func (p *Publisher) listen(ctx context.Context, lost <-chan struct{}, timeout <-
 	case <-lost:
 		return fault{kind: faultUnsure, err: nats.ErrDisconnected}
 	case <-timeout:
-		return fault{kind: faultUnsure, err: fmt.Errorf("no answer within %s", ackTimeout)}
+		return fault{kind: faultUnsure, err: fmt.Errorf("%w within %s", errUnanswered, ackTimeout)}
 	case <-ctx.Done():
 		return fault{kind: faultFatal, err: ctx.Err()}
 	}

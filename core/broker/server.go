@@ -8,6 +8,8 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -33,10 +35,19 @@ type Credentials struct {
 	User, Password string
 }
 
-// Server is an embedded NATS server with JetStream on loopback.
+// Server is an embedded NATS server with JetStream on loopback. When it could not store something, it is started again as soon as
+// there is room for its files: the server itself takes nothing more into a stream that it once failed to write.
 type Server struct {
-	nats        *server.Server
+	settings    ServerSettings
+	port        int
 	credentials Credentials
+	broken      chan struct{} // capacity 1: it could not store something
+	stop        context.CancelFunc
+	done        chan struct{}
+
+	mu    sync.Mutex
+	nats  *server.Server
+	fault error // what keeps it from storing
 }
 
 // Start runs a server on a random loopback port with random credentials and
@@ -49,22 +60,34 @@ func startAt(ctx context.Context, s ServerSettings, port int, credentials Creden
 	if s.Dir == "" {
 		return nil, errors.New("embedded broker: no folder for its files was named")
 	}
-	payload := s.MaxPayload
-	if payload == 0 {
-		payload = DefaultMaxPayload
+	if s.MaxPayload == 0 {
+		s.MaxPayload = DefaultMaxPayload
 	}
-	if payload < minPayload || payload > math.MaxInt32 {
-		return nil, fmt.Errorf("embedded broker: max payload is %d bytes, expected %d to %d", payload, minPayload, math.MaxInt32)
+	if s.MaxPayload < minPayload || s.MaxPayload > math.MaxInt32 {
+		return nil, fmt.Errorf("embedded broker: max payload is %d bytes, expected %d to %d", s.MaxPayload, minPayload, math.MaxInt32)
 	}
+	srv := &Server{settings: s, port: port, credentials: credentials, broken: make(chan struct{}, 1), done: make(chan struct{})}
+	if err := srv.start(ctx); err != nil {
+		return nil, err
+	}
+	srv.port = srv.nats.Addr().(*net.TCPAddr).Port
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	srv.stop = stop
+	go srv.mend(life)
+	return srv, nil
+}
+
+// start runs the server itself.
+func (s *Server) start(ctx context.Context) error {
 	ns, err := server.NewServer(&server.Options{
 		ServerName: "qanat",
 		Host:       "127.0.0.1",
-		Port:       port,
-		Username:   credentials.User,
-		Password:   credentials.Password,
-		MaxPayload: int32(payload),
+		Port:       s.port,
+		Username:   s.credentials.User,
+		Password:   s.credentials.Password,
+		MaxPayload: int32(s.settings.MaxPayload), //nolint:gosec // checked
 		JetStream:  true,
-		StoreDir:   s.Dir,
+		StoreDir:   s.settings.Dir,
 		// Logs reserve far more than they hold, so the default limit, a share
 		// of the free disk, would refuse flows that fit.
 		JetStreamMaxStore: 1 << 50,
@@ -72,28 +95,31 @@ func startAt(ctx context.Context, s ServerSettings, port int, credentials Creden
 		NoLog:             true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("configure embedded broker in %q: %w", s.Dir, err)
+		return fmt.Errorf("configure embedded broker in %q: %w", s.settings.Dir, err)
 	}
-	ns.SetLoggerV2(serverLog{orNull(s.Logger)}, false, false, false)
+	ns.SetLoggerV2(serverLog{Logger: orNull(s.settings.Logger), failed: s.failed}, false, false, false)
 	ns.Start()
-	srv := &Server{nats: ns, credentials: credentials}
-	if err := srv.awaitReady(ctx); err != nil {
-		srv.Close()
-		return nil, fmt.Errorf("start embedded broker in %q: %w", s.Dir, err)
+	if err := awaitReady(ctx, ns); err != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return fmt.Errorf("start embedded broker in %q: %w", s.settings.Dir, errors.Join(err, s.storing()))
 	}
-	return srv, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nats, s.fault = ns, nil
+	return nil
 }
 
-func (s *Server) awaitReady(ctx context.Context) error {
-	for !s.nats.ReadyForConnections(readyPoll) {
-		if !s.nats.Running() {
+func awaitReady(ctx context.Context, ns *server.Server) error {
+	for !ns.ReadyForConnections(readyPoll) {
+		if !ns.Running() {
 			return errors.New("server stopped while it started, see its log lines")
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}
-	if !s.nats.JetStreamEnabled() {
+	if !ns.JetStreamEnabled() {
 		return errors.New("JetStream did not start, see the server's log lines")
 	}
 	return nil
@@ -101,7 +127,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 
 // URL is where clients of this machine connect, without credentials.
 func (s *Server) URL() string {
-	return (&url.URL{Scheme: "nats", Host: s.nats.Addr().String()}).String()
+	return (&url.URL{Scheme: "nats", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))}).String()
 }
 
 // Credentials are what clients authenticate with.
@@ -109,12 +135,25 @@ func (s *Server) Credentials() Credentials { return s.credentials }
 
 // Close stops the server and waits until its files are closed. It may be called again.
 func (s *Server) Close() {
-	s.nats.Shutdown()
-	s.nats.WaitForShutdown()
+	s.stop()
+	<-s.done
+	s.down()
+}
+
+func (s *Server) down() {
+	ns := s.running()
+	ns.Shutdown()
+	ns.WaitForShutdown()
+}
+
+func (s *Server) running() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nats
 }
 
 // InProcessConn makes a Server the connection provider of nats.go.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) { return s.running().InProcessConn() }
 
 func orNull(l hclog.Logger) hclog.Logger {
 	if l == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,12 +17,16 @@ type tail struct {
 	// log) or it is not Qanat's.
 	mark  mark
 	known bool
+	// lost says that the message at last is gone, though nobody purges a log's newest one: the server came back from a crash
+	// with its numbers and without its end.
+	lost bool
 }
 
 const tailTries = 5
 
 // tail reads what the log ends with, from its leader.
 func (l *Log) tail(ctx context.Context) (tail, error) {
+	before := uint64(0)
 	for range tailTries {
 		info, err := l.info(ctx)
 		if err != nil {
@@ -39,7 +44,11 @@ func (l *Log) tail(ctx context.Context) (tail, error) {
 			t.mark, t.known = parseMark(header.Get(headerMark))
 			return t, nil
 		}
-		// Purged meanwhile, so the log has grown: look again.
+		if t.last == before { // nothing was added and purged meanwhile
+			t.lost = true
+			return t, nil
+		}
+		before = t.last
 	}
 	return tail{}, fmt.Errorf("the log's newest message could not be read in %d tries", tailTries)
 }
@@ -55,36 +64,60 @@ func (l *Log) peek(ctx context.Context, seq uint64) (header nats.Header, err err
 			return err
 		}
 		defer l.dropConsumer(ctx, cons)
-		if cons.CachedInfo().NumPending == 0 {
-			return nil
-		}
-		return fetch(ctx, cons, 1, func(msg jetstream.Msg, at uint64) {
+		header = nil
+		return each(ctx, cons, 1, func(msg jetstream.Msg, at uint64) bool {
 			if at == seq {
 				header = msg.Headers()
 			}
+			return false
 		})
 	})
 	return header, err
 }
 
-// fetch takes exactly n messages from a consumer.
-func fetch(ctx context.Context, cons jetstream.Consumer, n int, each func(msg jetstream.Msg, seq uint64)) error {
-	batch, err := cons.Fetch(n, jetstream.FetchContext(ctx))
-	if err != nil {
-		return err
-	}
-	for msg := range batch.Messages() {
-		meta, err := msg.Metadata()
+// each visits the messages that a consumer has now, fetched in batches, until visit returns false.
+//
+// What the server counts as pending is a hint only: after it was killed it may count messages that were purged or lost. The end is
+// reached when nothing comes, and, where more was counted, not even to a request that waits.
+func each(ctx context.Context, cons jetstream.Consumer, batch int, visit func(msg jetstream.Msg, seq uint64) bool) error {
+	pending := cons.CachedInfo().NumPending
+	for waited := false; ; {
+		messages, err := request(ctx, cons, batch, waited)
 		if err != nil {
 			return err
 		}
-		each(msg, meta.Sequence.Stream)
-		n--
+		came := false
+		for msg := range messages.Messages() {
+			meta, err := msg.Metadata()
+			if err != nil {
+				return err
+			}
+			came, pending = true, meta.NumPending
+			if !visit(msg, meta.Sequence.Stream) {
+				return nil
+			}
+		}
+		if err := messages.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
+			return err
+		}
+		if !came && (waited || pending == 0) {
+			return ctx.Err() // a connection that was lost gives nothing, too
+		}
+		waited = !came
 	}
-	if n > 0 {
-		return errors.Join(batch.Error(), errShort)
+}
+
+// requestWait is how long a request waits for messages that the server counted and did not send at once.
+const requestWait = 2 * time.Second
+
+func request(ctx context.Context, cons jetstream.Consumer, batch int, wait bool) (jetstream.MessageBatch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	return nil
+	if wait {
+		return cons.Fetch(batch, jetstream.FetchMaxWait(requestWait))
+	}
+	return cons.FetchNoWait(batch)
 }
 
 // consumer configures an ordered consumer without acks; 0 begins at the oldest message.

@@ -84,6 +84,26 @@ func (p *Publisher) stored(upto uint64) {
 	p.sent = max(p.sent-n, 0)
 	p.begun = true
 	p.probing = false
+	if p.ailing {
+		p.ailing = false
+		p.log.broker.cured(&p.ail)
+	}
+}
+
+// ails makes it known that nothing is stored any more.
+func (p *Publisher) ails(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ailing = true
+	p.log.broker.ails(&p.ail, cause)
+}
+
+// healed takes that back.
+func (p *Publisher) healed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ailing = false
+	p.log.broker.cured(&p.ail)
 }
 
 // shift moves the window behind a sequence that a fenced publisher has taken.
@@ -145,7 +165,7 @@ func (p *Publisher) settleAck(seq uint64, msg *nats.Msg) {
 	err := json.Unmarshal(msg.Data, &a)
 	switch {
 	case len(msg.Data) == 0 || err != nil:
-		p.blame(faultUnsure, fmt.Errorf("no answer from the log: status %q", msg.Header.Get("Status")))
+		p.blame(faultUnsure, noAnswer(msg.Header.Get("Status")))
 	case a.Error == nil && a.Seq == seq:
 		p.stored(seq)
 	case a.Error == nil:
@@ -157,6 +177,14 @@ func (p *Publisher) settleAck(seq uint64, msg *nats.Msg) {
 	default:
 		p.blame(faultUnsure, a.Error)
 	}
+}
+
+// noAnswer is what the client library makes of a message that nobody listens to, or a broken answer.
+func noAnswer(status string) error {
+	if status == "503" {
+		return nats.ErrNoResponders
+	}
+	return fmt.Errorf("%w from the log: status %q", errUnanswered, status)
 }
 
 // blame keeps the first fault of a generation: the others follow from it.

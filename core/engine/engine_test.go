@@ -172,7 +172,6 @@ func TestSettingsAreFaultedAtTheirPlace(t *testing.T) {
 func TestWhatThisVersionCanNotObeyIsRefused(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"policies": {"qanat.yaml": projectFile("policies: [rules]\n"), "rules/a.rego": "package a\n"},
-		"catalog":  {"qanat.yaml": projectFile("catalog: {type: rest, uri: \"http://localhost:1\"}\n")},
 	} {
 		files["p.yaml"] = pipeline
 		if _, err := openProject(t, files); err == nil {

@@ -126,9 +126,15 @@ func (r *probe) Datasets(ctx context.Context) ([]spec.Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	datasets := make([]spec.Dataset, len(names))
-	for i, n := range names {
-		datasets[i] = spec.Dataset{Zone: n.Zone, Namespace: n.Namespace, Name: n.Dataset}
+	hidden, err := r.project.hidden(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var datasets []spec.Dataset
+	for _, n := range names {
+		if !hidden[n.String()] {
+			datasets = append(datasets, spec.Dataset{Zone: n.Zone, Namespace: n.Namespace, Name: n.Dataset})
+		}
 	}
 	return datasets, nil
 }

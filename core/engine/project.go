@@ -72,7 +72,7 @@ func (p *Project) resolve(project *spec.Project) (*spec.Project, error) {
 	if len(faults) > 0 {
 		return nil, &FaultsError{Faults: faults}
 	}
-	for _, path := range []string{"/nats/password", "/objects/access_key", "/objects/secret_key", "/state/dsn"} {
+	for _, path := range spec.SecretPaths() {
 		if project.Node == nil {
 			break
 		}
@@ -85,12 +85,9 @@ func (p *Project) resolve(project *spec.Project) (*spec.Project, error) {
 
 // supported refuses what a project file may say but this version can't do: governance above all is not to be left out silently.
 func supported(p *spec.Project) error {
-	switch {
-	case len(p.Policies) > 0:
+	if len(p.Policies) > 0 {
 		return fmt.Errorf("project %q has policies (%s), which this version can't decide by; without them nothing is run",
 			p.Name, strings.Join(p.Policies, ", "))
-	case p.Catalog.Type == "rest":
-		return fmt.Errorf("project %q: catalog type %q is not supported yet, only %q", p.Name, p.Catalog.Type, "state")
 	}
 	return nil
 }
@@ -114,23 +111,22 @@ func (p *Project) path(path string) string {
 
 // Start starts the project's servers, or connects to those of the process that has.
 func (p *Project) Start(ctx context.Context) error {
-	nats, store := p.resolved.NATS, p.resolved.Objects
+	store := p.resolved.Objects
 	running, err := instance.Open(ctx, instance.Settings{
-		Dir: filepath.Join(p.Bundle.Dir, StateDir),
-		NATS: instance.NATS{
-			URL: nats.URL, User: nats.User, Password: nats.Password.Reveal(), CredentialsFile: p.path(nats.Credentials),
-		},
+		Dir:  filepath.Join(p.Bundle.Dir, StateDir),
+		NATS: natsOf(p.resolved, p.path(p.resolved.NATS.Credentials)),
 		Objects: objects.Settings{
 			Endpoint: store.Endpoint, AccessKey: store.AccessKey.Reveal(), SecretKey: store.SecretKey.Reveal(),
 			Region: store.Region, Secure: store.Secure, BucketPrefix: store.BucketPrefix,
+			Timeout: store.Timeout.Std(),
 		},
-		State: instance.State{Type: p.resolved.State.Type}, LandingRetention: store.LandingRetention.Std(), Logger: p.Log,
+		State: stateOf(p.resolved), Catalog: catalogOf(p.resolved), LandingRetention: store.LandingRetention.Std(), Logger: p.Log,
 	})
 	if err != nil {
 		return err
 	}
 	p.instance = running
-	if p.ledger, err = ledger.Open(ctx, running.DB(), ledger.SQLite); err != nil {
+	if p.ledger, err = ledger.Open(ctx, running.DB(), ledger.Dialect(running.State())); err != nil {
 		return errors.Join(err, p.Close(ctx))
 	}
 	return nil
@@ -147,6 +143,14 @@ func (p *Project) Close(ctx context.Context) error {
 
 // Lost is closed when the process that runs the servers is gone.
 func (p *Project) Lost() <-chan struct{} { return p.instance.Lost() }
+
+// stateFile is the file of the state database; empty where a server has it.
+func (p *Project) stateFile() string {
+	if p.resolved.State.Type == "postgres" {
+		return ""
+	}
+	return p.instance.StateFile()
+}
 
 // Zones are the project's datasets.
 func (p *Project) Zones() *zone.Zones { return p.instance.Zones() }

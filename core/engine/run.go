@@ -64,6 +64,7 @@ type Run struct {
 	pipeline string
 	lost     <-chan struct{}
 	redact   func(string) string
+	upkeep   *attendant
 }
 
 // Prepare plans a pipeline and readies its flows. A pipeline with faults gives a *PlanError.
@@ -84,11 +85,16 @@ func (p *Project) Prepare(ctx context.Context, pipeline *spec.Pipeline) (*Run, *
 		run.names = append(run.names, f.Name)
 	}
 	run.progress = flow.NewProgress(run.names...)
-	run.runtime = &flow.Runtime{
-		Zones: p.Zones(), Broker: p.instance.Broker(), Ledger: p.ledger, Plugins: p.Plugins, Log: p.Log, Alloc: p.Alloc,
-		Owner: flow.NewOwner(), Progress: run.progress,
-	}
+	run.runtime = p.runtime(run.progress)
+	run.upkeep = newAttendant(p.upkeeper(run.runtime.Owner), run.names, run.progress.Of)
 	return run, planned, nil
+}
+
+func (p *Project) runtime(progress *flow.Progress) *flow.Runtime {
+	return &flow.Runtime{
+		Zones: p.Zones(), Broker: p.instance.Broker(), Ledger: p.ledger, Plugins: p.Plugins, Log: p.Log, Alloc: p.Alloc,
+		Owner: flow.NewOwner(), Progress: progress, Patience: p.resolved.Patience.Std(), StateAt: p.stateFile(),
+	}
 }
 
 // ErrServersLost says that the process that runs the project's servers is gone.
@@ -114,9 +120,11 @@ func (r *Run) Go(ctx context.Context, stopping <-chan struct{}) (Summary, error)
 		case <-watch:
 		}
 	})
+	watcher.Go(func() { r.upkeep.attend(ctx, watch) })
 	flows.Wait()
 	close(watch)
 	watcher.Wait()
+	r.upkeep.finish(ctx, stopping)
 	summary := Summary{Pipeline: r.pipeline, Seconds: time.Since(started).Seconds()}
 	for _, name := range r.names {
 		status := r.Status(name)

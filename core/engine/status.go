@@ -16,6 +16,7 @@ import (
 type Report struct {
 	Flows    []FlowReport    `json:"flows"`
 	Datasets []DatasetReport `json:"datasets"`
+	Replays  []ReplayReport  `json:"replays,omitempty"`
 }
 
 // FlowReport is where a flow stands by the ledger. Rows, Rejected and Filtered are of its last unit, Totals of all its units.
@@ -32,6 +33,9 @@ type FlowReport struct {
 	Note      string         `json:"note,omitempty"`
 	Last      *ledger.Unit   `json:"last,omitempty"`
 	Totals    []ledger.Stage `json:"totals"`
+	// Held is the unit that waits for a decision; Quarantined are rows in quarantine that were neither released nor dropped.
+	Held        *HeldReport `json:"held,omitempty"`
+	Quarantined int64       `json:"quarantined"`
 }
 
 // DatasetReport is a dataset as readers see it.
@@ -58,6 +62,9 @@ func (p *Project) Status(ctx context.Context, prefix string) (Report, error) {
 			return report, err
 		}
 		report.Flows = append(report.Flows, f)
+	}
+	if err := p.replays(ctx, prefix, &report); err != nil {
+		return report, err
 	}
 	names, err := p.Zones().List(ctx)
 	if err != nil {
@@ -89,6 +96,9 @@ func (p *Project) flowReport(ctx context.Context, name string) (FlowReport, erro
 			f.State, f.Runner = "running", owner.Name
 		}
 	}
+	if err := p.waiting(ctx, &f); err != nil {
+		return f, err
+	}
 	last, found, err := p.ledger.Last(ctx, name)
 	if err != nil || !found {
 		return f, err
@@ -101,11 +111,24 @@ func (p *Project) flowReport(ctx context.Context, name string) (FlowReport, erro
 			f.Rows = stage.Out
 		}
 	}
-	if last.Verdict == ledger.Held {
-		f.State = "held"
-		f.Note = fmt.Sprintf("unit %d is held on branch held/%s since %s", last.Seq, name, last.Committed.Format(time.RFC3339))
-	}
 	return f, nil
+}
+
+// waiting adds what waits for people: a held unit, and rows in quarantine.
+func (p *Project) waiting(ctx context.Context, f *FlowReport) error {
+	held, found, err := p.ledger.Held(ctx, f.Flow)
+	if err != nil {
+		return err
+	}
+	if found {
+		f.State, f.Held = "held", heldReport(held)
+		f.Note = fmt.Sprintf("unit %d is held since %s", held.Seq, held.Since.Format(time.RFC3339))
+		if f.Held.Branch != "" {
+			f.Note = fmt.Sprintf("unit %d is held on branch %s since %s", held.Seq, f.Held.Branch, held.Since.Format(time.RFC3339))
+		}
+	}
+	f.Quarantined, err = p.quarantine(f.Flow).Open(ctx)
+	return err
 }
 
 func (p *Project) datasetReport(ctx context.Context, name zone.Name) (DatasetReport, error) {

@@ -33,6 +33,9 @@ func newChecker(checks []runningCheck, alloc memory.Allocator) *checker {
 	return &checker{checks: checks, alloc: alloc, counts: ledger.Stage{Name: checksStage, Maps: true}, hold: map[string]string{}}
 }
 
+func (c *checker) id() stageID          { return checkID }
+func (c *checker) tally() *ledger.Stage { return &c.counts }
+
 func (c *checker) plan(ctx context.Context, inputs []sdk.SchemaChange) ([]sdk.SchemaChange, error) {
 	for _, check := range c.checks {
 		for _, in := range inputs {
@@ -85,7 +88,7 @@ func (c *checker) judge(check runningCheck, b sdk.Batch, findings []sdk.Finding,
 		case !bad[f.Row]:
 			bad[f.Row] = true
 			rejects = append(rejects, rejected{
-				Stream: b.Stream, Stage: "check", Plugin: check.Instance.Plugin, Code: f.Code, Reason: f.Reason, Column: f.Column,
+				Stream: b.Stream, Stage: checkID.stage, Step: checkID.step, Plugin: check.Instance.Plugin, Code: f.Code, Reason: f.Reason, Column: f.Column,
 				Origin: b.Origin, Raw: rawRow(b.Record, f.Row),
 			})
 		}

@@ -25,8 +25,8 @@ type target interface {
 	write(ctx context.Context, b sdk.Batch) ([]rejected, error)
 	// commit makes the open unit visible, or holds it.
 	commit(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error)
-	// found returns what a unit that is already there left behind.
-	found(ctx context.Context, u *unit) (map[string]ledger.Output, error)
+	// found returns what a unit that is already there left behind, and what the target refused of it when it was committed.
+	found(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error)
 	// divert gives back the rows staged in the open unit and forgets them.
 	divert(ctx context.Context, each func(sdk.Batch) error) error
 	// abort drops what is staged.
@@ -37,8 +37,9 @@ type target interface {
 // unit is a closed unit on its way into the target.
 type unit struct {
 	closeFrame
-	flow  string
-	epoch uint64
+	flow    string
+	epoch   uint64
+	decided *ledger.Decision // about a unit that was to be held
 }
 
 func (u *unit) mark() zone.Mark { return zone.Mark{Flow: u.flow, Epoch: u.epoch, Seq: u.Seq} }
@@ -60,6 +61,10 @@ type committer struct {
 	consumed  int64            // bytes read from the log since it was last purged
 	logBytes  int64
 	committed int64 // the last seq in the ledger
+	relieved  bool  // frames of the open unit were purged before its end
+	keep      bool  // frames must stay: the unit was made before, and nobody needs the room
+	// decided is the unit in the log that people decided about, while it is committed.
+	decided *ledger.HeldUnit
 }
 
 // unitAt is a closed unit in the log.
@@ -75,6 +80,8 @@ func (c *committer) commitOne(ctx context.Context, u unitAt) error {
 		return err
 	}
 	defer r.Close()
+	c.keep = true
+	defer func() { c.keep = false }()
 	for {
 		m, err := r.Next(ctx)
 		if err != nil {
@@ -104,7 +111,7 @@ func (c *committer) follow(ctx context.Context, r *broker.Reader) error {
 
 func (c *committer) frame(ctx context.Context, m broker.Message) error {
 	if m.Torn {
-		return fmt.Errorf("log sequence %d: a frame of the open unit is torn", m.First)
+		return fmt.Errorf("log sequence %d: %w", m.First, errTorn)
 	}
 	switch kind := m.Header[keyKind]; kind {
 	case frameTakeover, frameEnd:
@@ -114,7 +121,7 @@ func (c *committer) frame(ctx context.Context, m broker.Message) error {
 		return nil
 	case frameSchema:
 		change, err := c.frames.schema(m)
-		if err != nil {
+		if err != nil || c.dropping() {
 			return err
 		}
 		return c.target.schema(ctx, c.committed+1, change)
@@ -134,6 +141,10 @@ func (c *committer) batch(ctx context.Context, m broker.Message) error {
 		return err
 	}
 	c.rows[b.Stream] += b.Record.NumRows()
+	if c.dropping() {
+		b.Record.Release()
+		return nil
+	}
 	refused, err := c.target.write(ctx, b)
 	if err != nil {
 		return err
@@ -163,10 +174,10 @@ const frameOverhead = 1 << 10
 // relieve purges staged frames of a unit that is large compared to the log. Should this runner die, the unit is read again.
 func (c *committer) relieve(ctx context.Context, m broker.Message) error {
 	c.consumed += int64(len(m.Body)) + frameOverhead
-	if c.consumed < c.logBytes/4 {
+	if c.consumed < c.logBytes/4 || c.keep {
 		return nil
 	}
-	c.consumed = 0
+	c.consumed, c.relieved = 0, true
 	killpoint.Here("before-relief")
 	if err := c.runtime.Ledger.Check(ctx, c.settings.Name, c.epoch); err != nil { // the frames may be another runner's by now
 		return err
@@ -186,6 +197,7 @@ func (c *committer) close(ctx context.Context, m broker.Message) error {
 		return sdk.Fatal(err)
 	}
 	u := &unit{closeFrame: frame, flow: c.settings.Name, epoch: c.epoch}
+	u.decide(c.decided)
 	killpoint.Here("before-commit")
 	if err := c.settle(ctx, u, m.Last); err != nil {
 		return err
@@ -219,19 +231,23 @@ func (c *committer) settle(ctx context.Context, u *unit, logEnd uint64) error {
 	switch u.Decision {
 	case quarantine:
 		verdict = ledger.Quarantined
+		killpoint.Here("before-divert")
 		if err := c.divert(ctx, u, logEnd); err != nil {
 			return err
 		}
+		killpoint.Here("after-divert")
 	case hold:
 		verdict = ledger.Held
-		if c.settings.Target.Sink != nil { // a sink has no branches: the unit stays in the log
-			return &HeldError{Flow: u.flow, Seq: u.Seq, Checks: u.Checks}
+		if c.settings.Target.Sink != nil {
+			return c.holdInLog(ctx, u)
 		}
+	case drop:
+		verdict = ledger.Dropped
 	case promote:
 	}
 	outputs := map[string]ledger.Output{}
 	killpoint.Here("before-quarantine")
-	if err := c.rejects.commit(ctx, u.mark(), outputs); err != nil {
+	if err := c.setAside(ctx, u, outputs); err != nil {
 		return err
 	}
 	killpoint.Here("after-quarantine")
@@ -244,23 +260,39 @@ func (c *committer) settle(ctx context.Context, u *unit, logEnd uint64) error {
 		return err
 	}
 	maps.Copy(outputs, written)
-	killpoint.Here("before-ledger")
 	return c.enter(ctx, u, verdict, outputs, logEnd)
+}
+
+// setAside commits the unit's rejected rows. What is there counts: a sink that holds the unit already does not say again what it
+// refused when it was written.
+func (c *committer) setAside(ctx context.Context, u *unit, outputs map[string]ledger.Output) error {
+	rows, err := c.rejects.commit(ctx, u.mark(), outputs)
+	if err != nil {
+		return err
+	}
+	if rows < u.Rejected {
+		return sdk.Fatal(fmt.Errorf("unit %d: %d rows are in quarantine, rejected were at least %d", u.Seq, rows, u.Rejected))
+	}
+	c.refused = rows - u.Rejected
+	return nil
 }
 
 // rejectLate keeps rows that a sink refused only when it committed. They are a unit of their own in quarantine, because the
 // unit's other rejects are there already.
 func (c *committer) rejectLate(ctx context.Context, u *unit, late []rejected, outputs map[string]ledger.Output) error {
-	if len(late) == 0 {
+	mark := u.mark()
+	mark.Flow += lateSuffix
+	if len(late) == 0 && !c.rejects.has(mark) {
 		return nil
 	}
-	c.refused += int64(len(late))
 	if err := c.rejects.writeLate(ctx, u.Seq, late); err != nil {
 		return err
 	}
-	mark := u.mark()
-	mark.Flow += ".late"
-	return c.rejects.commit(ctx, mark, outputs)
+	killpoint.Here("before-late")
+	rows, err := c.rejects.commit(ctx, mark, outputs)
+	killpoint.Here("after-late")
+	c.refused += rows
+	return err
 }
 
 // enter writes the ledger row: from here on the unit is committed, and only now the source is told.
@@ -268,11 +300,12 @@ func (c *committer) enter(ctx context.Context, u *unit, verdict ledger.Verdict, 
 	entry := ledger.Unit{
 		Flow: c.settings.Name, Seq: u.Seq, Epoch: c.epoch, Verdict: verdict, Position: u.Position, LogEnd: logEnd,
 		Datasets: outputs, Stages: append(u.Stages, c.account(u)), Checks: u.Checks,
-		Revisions: c.settings.Revisions, Opened: u.Opened, Committed: time.Now(),
+		Revisions: c.settings.Revisions, Decision: u.decided, Redriven: u.Redriven.entry(), Opened: u.Opened, Committed: time.Now(),
 	}
 	if err := accounts(entry.Stages); err != nil {
 		return sdk.Fatal(fmt.Errorf("unit %d: %w", u.Seq, err))
 	}
+	killpoint.Here("before-ledger")
 	if err := c.runtime.Ledger.Append(ctx, entry); err != nil {
 		return err
 	}
@@ -292,13 +325,18 @@ func (c *committer) enter(ctx context.Context, u *unit, verdict ledger.Verdict, 
 
 const commitStage = "commit"
 
-// account is the committer's own stage: what it read from the log, and what became of it.
+// account is the committer's own stage: what it read from the log, and what became of it. Of a unit that only the sink's mark tells
+// of, no more is known than what the sink refused.
 func (c *committer) account(u *unit) ledger.Stage {
 	s := ledger.Stage{Name: commitStage, Maps: true, Rejected: c.refused}
 	for _, rows := range u.Rows {
 		s.In += rows
 	}
+	s.In = max(s.In, s.Rejected)
 	s.Out = s.In - s.Rejected
+	if u.Decision == drop {
+		s.Out, s.Dropped = 0, s.Out
+	}
 	return s
 }
 
@@ -307,6 +345,9 @@ func (c *committer) report(u ledger.Unit) {
 		s.Seq, s.Units = u.Seq, s.Units+1
 		if len(u.Stages) > 0 {
 			s.Read += u.Stages[0].In
+		}
+		if u.Redriven != nil {
+			s.Released += u.Redriven.Rows
 		}
 		if u.Verdict != ledger.Held && len(u.Stages) > 0 {
 			s.Written += u.Stages[len(u.Stages)-1].Out
@@ -333,5 +374,5 @@ func (c *committer) report(u ledger.Unit) {
 func (c *committer) reset() {
 	c.frames.close()
 	c.rows = map[string]int64{}
-	c.rejected, c.refused = 0, 0
+	c.rejected, c.refused, c.consumed, c.relieved = 0, 0, 0, false
 }

@@ -20,7 +20,7 @@ func (c *committer) divert(ctx context.Context, u *unit, logEnd uint64) error {
 	}
 	each := func(b sdk.Batch) error {
 		defer b.Record.Release()
-		rows := wholeBatch(b, "check", "unit_failed", reason)
+		rows := wholeBatch(b, checkID, "unit_failed", reason)
 		c.refused += int64(len(rows))
 		return c.rejects.write(ctx, u.Seq, rows)
 	}

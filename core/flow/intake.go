@@ -16,6 +16,7 @@ type event struct {
 	schema     *sdk.SchemaChange
 	batch      *sdk.Batch // the receiver owns the record
 	rejects    []sdk.Rejection
+	redrive    *redrive
 	checkpoint sdk.Position
 	progress   *sdk.Progress
 }
@@ -44,6 +45,9 @@ type intake struct {
 	opened    time.Time
 	bytes     int64
 	counts    ledger.Stage
+	redriven  *redriven // quarantined rows in the open unit
+	// by and reason say who wanted quarantined rows to come in again.
+	by, reason string
 }
 
 const sourceStage, readStage = "source", "read"
@@ -52,6 +56,9 @@ func newIntake(s *Settings, p *Progress, at sdk.Position) *intake {
 	in := &intake{flow: s.Name, thresholds: s.Commit, progress: p, at: at, closed: at}
 	if s.Source != nil {
 		in.step = s.Source.Step
+	}
+	if s.Redrive != nil {
+		in.by, in.reason = s.Redrive.By, s.Redrive.Reason
 	}
 	in.open()
 	return in
@@ -63,6 +70,7 @@ func (n *intake) open() {
 		name = sourceStage
 	}
 	n.opened, n.bytes, n.counts = time.Time{}, 0, ledger.Stage{Name: name, Maps: true}
+	n.redriven = nil
 }
 
 func (n *intake) run(ctx context.Context, r reader, out chan<- item) error {
@@ -94,10 +102,12 @@ func (n *intake) event(ctx context.Context, e event, out chan<- item) error {
 	case len(e.rejects) > 0:
 		rejects := make([]rejected, len(e.rejects))
 		for i, r := range e.rejects {
-			rejects[i] = fromPlugin(n.step, sourceStage, r)
+			rejects[i] = fromPlugin(stageID{stage: sourceStage, step: sourceStage, plugin: n.step.Instance.Plugin}, r)
 		}
 		n.took(0, int64(len(rejects)), 0)
 		return send(ctx, out, item{rejects: rejects})
+	case e.redrive != nil:
+		return n.redrive(ctx, e.redrive, out)
 	case e.checkpoint != nil:
 		n.at, n.uncovered = e.checkpoint, false
 		if n.counts.In > 0 && n.thresholds.passed(n.opened, n.counts.In, n.bytes) {
@@ -126,6 +136,7 @@ func (n *intake) close(ctx context.Context, out chan<- item) error {
 		n.opened = time.Now()
 	}
 	c := &closing{Position: n.at, Opened: n.opened, Decision: promote, Stages: []ledger.Stage{n.counts}}
+	c.Redriven = n.redriven
 	n.closed = n.at
 	n.open()
 	return send(ctx, out, item{closing: c})

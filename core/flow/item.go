@@ -14,6 +14,7 @@ type item struct {
 	schema  *sdk.SchemaChange
 	batch   *sdk.Batch // owned by whoever holds the item
 	rejects []rejected
+	redrive *redrive
 	closing *closing
 }
 
@@ -21,6 +22,7 @@ type item struct {
 type rejected struct {
 	Stream string
 	Stage  string
+	Step   string // which one of the flow's stages; the row can come in there again
 	Plugin string
 	Code   string
 	Reason string
@@ -36,6 +38,7 @@ type closing struct {
 	Stages   []ledger.Stage       `json:"stages"`
 	Checks   []ledger.CheckResult `json:"checks,omitempty"`
 	Decision decision             `json:"decision"`
+	Redriven *redriven            `json:"redriven,omitempty"` // of a unit that is made of quarantined rows
 }
 
 // decision is what the checks let the committer do with a unit.
@@ -45,6 +48,7 @@ const (
 	promote    decision = "promote"
 	quarantine decision = "quarantine"
 	hold       decision = "hold"
+	drop       decision = "drop" // what people made of a unit that was to be held
 )
 
 // stricter returns the more severe of two decisions.
@@ -57,7 +61,7 @@ func (d decision) stricter(other decision) decision {
 }
 
 func (i item) empty() bool {
-	return i.schema == nil && i.batch == nil && len(i.rejects) == 0 && i.closing == nil
+	return i.schema == nil && i.batch == nil && len(i.rejects) == 0 && i.redrive == nil && i.closing == nil
 }
 
 func (i item) release() {
@@ -96,8 +100,9 @@ func drain(in <-chan item) {
 
 // account holds a stage to its arithmetic.
 func account(s ledger.Stage) error {
-	if s.Maps && s.In != s.Out+s.Rejected+s.Filtered {
-		return fmt.Errorf("stage %q: %d rows in, but %d out, %d rejected and %d filtered", s.Name, s.In, s.Out, s.Rejected, s.Filtered)
+	if s.Maps && s.In != s.Out+s.Rejected+s.Filtered+s.Dropped {
+		return fmt.Errorf("stage %q: %d rows in, but %d out, %d rejected, %d filtered and %d dropped",
+			s.Name, s.In, s.Out, s.Rejected, s.Filtered, s.Dropped)
 	}
 	return nil
 }

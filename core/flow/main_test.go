@@ -16,6 +16,7 @@ import (
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/instance"
+	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/objects"
@@ -38,13 +39,14 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	plugins = dir
-	for _, name := range []string{"source-generator", "transform-fields", "sink-file"} {
+	for _, name := range []string{"source-generator", "transform-fields", "check-schema", "sink-file"} {
 		build := exec.Command("go", "build", "-o", filepath.Join(dir, name), "../../plugins/"+name)
 		if out, err := build.CombinedOutput(); err != nil {
 			panic(fmt.Sprintf("build %s: %v\n%s", name, err, out))
 		}
 	}
 	code := m.Run()
+	pgtest.StopShared()
 	if err := os.RemoveAll(dir); err != nil {
 		panic(err)
 	}
@@ -60,6 +62,9 @@ func TestMain(m *testing.M) {
 // child runs both test flows of the folder once and reports by its exit code.
 func child(dir string) int {
 	plugins = os.Getenv("QANAT_FLOW_TEST_PLUGINS")
+	if os.Getenv(replayVariable) != "" {
+		return replayChild(dir)
+	}
 	p, err := open(context.Background(), dir, memory.DefaultAllocator)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "open:", err)

@@ -41,13 +41,14 @@ func (p *producer) start(ctx context.Context, at, acked sdk.Position) error {
 	if err := p.startReader(ctx, at, acked); err != nil {
 		return err
 	}
-	for _, step := range p.settings.Transforms {
+	names := p.settings.transformSteps()
+	for i, step := range p.settings.Transforms {
 		process, err := p.runtime.Plugins.Transform(ctx, step.Instance)
 		if err != nil {
 			return err
 		}
 		p.closers = append(p.closers, process.Close)
-		p.add(newTransformer(step, process))
+		p.add(newTransformer(step, names[i], process))
 	}
 	if err := p.startChecks(ctx); err != nil {
 		return err
@@ -64,6 +65,22 @@ func (p *producer) add(w worker) {
 }
 
 func (p *producer) startReader(ctx context.Context, at, acked sdk.Position) error {
+	if p.settings.Replay != nil {
+		replay, err := newReplayReader(p.settings, p.runtime, at)
+		if err != nil {
+			return err
+		}
+		p.reader = replay
+		return nil
+	}
+	if p.settings.Redrive != nil {
+		rows, err := newQuarantineReader(p.settings, p.runtime)
+		if err != nil {
+			return err
+		}
+		p.reader = rows
+		return nil
+	}
 	if p.settings.Datasets != nil {
 		datasets, err := newDatasetReader(p.settings, p.runtime, at)
 		if err != nil {

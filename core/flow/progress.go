@@ -1,6 +1,9 @@
 package flow
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +29,7 @@ type Status struct {
 	Quarantined int64        `json:"rows_quarantined"`
 	Filtered    int64        `json:"rows_filtered"`
 	Warned      int64        `json:"rows_warned"`
+	Released    int64        `json:"rows_released,omitempty"` // read from quarantine
 	Bytes       int64        `json:"bytes_written"`
 	Restarts    int64        `json:"restarts"`
 	Snapshots   Snapshots    `json:"snapshots,omitempty"`
@@ -94,6 +98,15 @@ func (p *Progress) Of(flow string) Status {
 		return *s
 	}
 	return Status{Flow: flow}
+}
+
+// Flows lists the flows that are known by now, in the order in which they became known.
+func (p *Progress) Flows() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(p.flows), func(a, b string) int {
+		return cmp.Or(p.flows[a].Started.Compare(p.flows[b].Started), cmp.Compare(a, b))
+	})
 }
 
 // changes returns a channel that is closed at the next change.

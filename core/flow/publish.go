@@ -78,6 +78,8 @@ func (p *publisher) item(ctx context.Context, i item) error {
 		})
 	case len(i.rejects) > 0:
 		return p.reject(ctx, i.rejects)
+	case i.redrive != nil:
+		return p.redrive(ctx, i.redrive)
 	case i.closing != nil:
 		return p.close(ctx, i.closing)
 	}
@@ -157,7 +159,7 @@ func (p *publisher) close(ctx context.Context, c *closing) error {
 			return err
 		}
 	}
-	p.counts.Out = p.counts.In
+	p.counts.Out = p.counts.In - p.counts.Rejected
 	c.Stages = append(c.Stages, p.counts)
 	if err := accounts(c.Stages); err != nil {
 		return sdk.Fatal(fmt.Errorf("unit %d: %w", p.next, err))

@@ -131,12 +131,12 @@ func (d *datasetReader) readPinned(ctx context.Context, failed string, emit func
 		}
 	}
 	same := maps.EqualFunc(at.Datasets, d.at.Datasets, maps.Equal[map[string]int64, map[string]int64])
-	if len(at.Datasets) == 0 || (at.Fingerprint == d.at.Fingerprint && same) {
+	if len(at.Datasets) == 0 || (at.Fingerprint == d.at.Fingerprint && same && !d.settings.Again) {
 		return nil
 	}
 	var opened []reading
 	for i, view := range views {
-		r, err := d.open(ctx, d.settings.Names[i], view, ranges(view, nil))
+		r, err := d.open(ctx, d.settings.Names[i], view, d.pinnedUnits(view))
 		if err != nil {
 			return err
 		}
@@ -154,6 +154,20 @@ func (d *datasetReader) readPinned(ctx context.Context, failed string, emit func
 	}
 	d.at = at
 	return d.checkpoint(emit)
+}
+
+// pinnedUnits are all units of a view, or those of them that the settings choose.
+func (d *datasetReader) pinnedUnits(view ledger.View) []zone.UnitRange {
+	if d.settings.Only == nil {
+		return ranges(view, nil)
+	}
+	var units []zone.UnitRange
+	for _, in := range d.settings.Only {
+		if in.Dataset == view.Dataset && in.First <= view.Seqs[in.Flow] {
+			units = append(units, zone.UnitRange{Flow: in.Flow, After: in.First - 1, Upto: min(in.Last, view.Seqs[in.Flow])})
+		}
+	}
+	return units
 }
 
 // readNew reads the next units, and reports whether there were any.
@@ -283,18 +297,33 @@ func (d *datasetReader) open(ctx context.Context, name zone.Name, view ledger.Vi
 	if err != nil {
 		return nil, err
 	}
-	if view.Empty() {
+	if view.Empty() || len(units) == 0 {
 		return []reading{{name: name, schema: dataset.Schema(), batches: func(func(arrow.RecordBatch, error) bool) {}}}, nil
 	}
-	request := zone.ScanRequest{Snapshot: view.Snapshot, Units: units}
-	if d.settings.Pinned && view.Snapshot != 0 {
+	request := zone.ScanRequest{Snapshot: view.Snapshot, Snapshots: view.Snapshots, Units: units}
+	if d.settings.Pinned && view.Snapshot != 0 && d.settings.Only == nil {
 		request.Units = nil
 	}
-	schema, batches, err := dataset.Scan(ctx, request)
+	schema, batches, err := d.scanOf(ctx, dataset, request)
 	if err != nil {
 		return nil, err
 	}
 	return []reading{{name: name, schema: schema, batches: batches}}, nil
+}
+
+// scanOf readies a scan. While another input was read, upkeep may have let go of the snapshot: the units are in the one that readers
+// are sent to by now.
+func (d *datasetReader) scanOf(ctx context.Context, dataset *zone.Dataset, r zone.ScanRequest) (*arrow.Schema, zone.Batches, error) {
+	schema, batches, err := dataset.Scan(ctx, r)
+	if !errors.Is(err, zone.ErrNotFound) || len(r.Units) == 0 {
+		return schema, batches, err
+	}
+	view, viewErr := d.runtime.Ledger.View(ctx, dataset.Name().String())
+	if viewErr != nil {
+		return nil, nil, errors.Join(err, viewErr)
+	}
+	r.Snapshot, r.Snapshots = view.Snapshot, view.Snapshots
+	return dataset.Scan(ctx, r)
 }
 
 // announce emits the schema of a dataset if it is new.

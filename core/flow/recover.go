@@ -13,11 +13,13 @@ import (
 
 // standing is where a flow stands after it was taken over.
 type standing struct {
-	epoch  uint64
-	last   ledger.Unit // the newest ledger row; zero if there is none
-	chain  []unitAt    // closed units in the log that follow it, complete, in order
-	live   uint64      // log sequence of the takeover frame: what this runner writes lies behind it
-	writer *broker.Publisher
+	epoch uint64
+	last  ledger.Unit // the newest ledger row; zero if there is none
+	chain []unitAt    // closed units in the log that follow it, complete, in order
+	// decided is a held unit that people have decided about, which the session is to carry out; nil if there is none.
+	decided *ledger.HeldUnit
+	live    uint64 // log sequence of the takeover frame: what this runner writes lies behind it
+	writer  *broker.Publisher
 }
 
 // next is the seq of the first unit that this runner opens.
@@ -33,7 +35,7 @@ func (s *standing) position() sdk.Position {
 
 // takeOver makes the flow this runner's: first the epoch, so that an older runner's ledger row is refused, then a frame in the
 // log, so that its publishes are, and only then is read what there is. Datasets and sink are fenced by the target's prepare.
-func takeOver(ctx context.Context, s *Settings, r *Runtime, log *broker.Log) (*standing, error) {
+func takeOver(ctx context.Context, s *Settings, r *Runtime, log *broker.Log, claim claim) (*standing, error) {
 	controls, err := log.Controls(ctx, 0)
 	if err != nil {
 		return nil, err
@@ -43,7 +45,7 @@ func takeOver(ctx context.Context, s *Settings, r *Runtime, log *broker.Log) (*s
 		newest = max(newest, m.Epoch)
 	}
 	killpoint.Here("before-epoch")
-	epoch, err := r.Ledger.TakeOver(ctx, s.Name, r.Owner, newest)
+	epoch, err := claim(ctx, newest)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +63,7 @@ func takeOver(ctx context.Context, s *Settings, r *Runtime, log *broker.Log) (*s
 		at.writer.Close()
 		return nil, err
 	}
+	killpoint.Here("after-look")
 	return at, nil
 }
 
@@ -85,9 +88,6 @@ func (s *standing) look(ctx context.Context, settings *Settings, r *Runtime, log
 	if found {
 		s.last = last
 	}
-	if s.last.Verdict == ledger.Held {
-		return &HeldError{Flow: settings.Name, Seq: last.Seq, Checks: last.Checks}
-	}
 	controls, err := log.Controls(ctx, 0)
 	if err != nil {
 		return err
@@ -100,7 +100,8 @@ func (s *standing) look(ctx context.Context, settings *Settings, r *Runtime, log
 		if err != nil {
 			return err
 		}
-		if frame.Seq <= s.last.Seq {
+		void := s.last.Verdict == ledger.Void && m.Last <= s.last.LogEnd // read from behind a unit that is read again
+		if frame.Seq <= s.last.Seq || void {
 			continue
 		}
 		if frame.First == 0 { // a unit without rows is its close frame
@@ -111,7 +112,7 @@ func (s *standing) look(ctx context.Context, settings *Settings, r *Runtime, log
 		}
 		s.chain = append(s.chain, unitAt{closeFrame: frame, last: m.Last})
 	}
-	return nil
+	return s.awaited(ctx, settings, r)
 }
 
 // complete says whether all frames of the first unit of the chain are still in the log. Purges take from the front, so the later

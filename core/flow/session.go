@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,29 +25,34 @@ type session struct {
 	stopping <-chan struct{}
 }
 
-// runSession returns nil when the input has ended and everything is committed. The epoch is that of the takeover, if it came to that.
-func runSession(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{}) (epoch uint64, err error) {
+// runSession returns nil when the input has ended and everything is committed.
+func runSession(ctx context.Context, s *Settings, r *Runtime, claim claim, stopping <-chan struct{}) error {
+	killpoint.Here("before-log")
 	log, err := r.Broker.Log(ctx, s.Name, broker.LogSettings{MaxBytes: s.LogBytes})
 	if err != nil {
-		return 0, err
+		return err
 	}
+	killpoint.Here("after-log")
 	run := &session{settings: s, runtime: r, log: log, stopping: stopping}
-	if run.at, err = takeOver(ctx, s, r, log); err != nil {
-		return 0, err
+	if run.at, err = takeOver(ctx, s, r, log, claim); err != nil {
+		return err
 	}
 	defer run.at.writer.Close()
 	if err := run.prepare(ctx); err != nil {
-		return run.at.epoch, errors.Join(err, run.close(ctx))
+		return errors.Join(err, run.close(ctx))
 	}
 	err = run.run(ctx)
 	if closeErr := run.close(ctx); closeErr != nil { // what is committed is committed
 		r.Log.Warn("close a flow's plugins", "flow", s.Name, "error", closeErr)
 	}
-	return run.at.epoch, err
+	return err
 }
 
 // prepare makes the target this session's and settles what earlier runners left.
 func (s *session) prepare(ctx context.Context) error {
+	if err := s.carryOut(ctx); err != nil {
+		return err
+	}
 	state, err := s.log.State(ctx)
 	if err != nil {
 		return err
@@ -69,9 +75,13 @@ func (s *session) prepare(ctx context.Context) error {
 	if len(s.at.chain) > 0 {
 		first = &s.at.chain[0].closeFrame
 	}
-	// A unit of another definition is not committed any more, unless it is there already: it is made again by today's.
-	usable := whole && (first == nil || first.Fingerprint == s.settings.made())
+	// A unit of another definition is not committed any more, unless it is there already, or people decided about it: it is made
+	// again by today's.
+	usable := whole && (first == nil || first.Fingerprint == s.settings.made() || s.at.decided != nil)
 	if err := s.settle(ctx, first, usable); err != nil {
+		return err
+	}
+	if err := s.commitDecided(ctx); err != nil {
 		return err
 	}
 	killpoint.Here("after-prepare")
@@ -102,15 +112,25 @@ func (s *session) settle(ctx context.Context, first *closeFrame, usable bool) er
 		// This unit can't be committed any more, nor what was built on it: all of it is read again.
 		s.at.chain, keep = nil, nil
 		killpoint.Here("before-forget")
+		if err := s.runtime.Ledger.Unhold(ctx, s.settings.Name, s.at.epoch); err != nil {
+			return err
+		}
 		if err := s.log.Purge(ctx, s.at.live); err != nil {
 			return err
 		}
+		killpoint.Here("after-forget")
 	}
-	if _, err := s.commit.target.prepare(ctx, s.at.epoch, s.at.last.Seq, keep); err != nil {
+	there, err := s.commit.target.prepare(ctx, s.at.epoch, s.at.last.Seq, keep)
+	if err != nil {
 		return err
 	}
-	if sink, ok := s.commit.target.(*sinkTarget); ok && sink.adopted != nil {
-		keep = &closeFrame{Seq: s.at.last.Seq + 1} // its rejected rows were committed before the sink's mark
+	if sink, ok := s.commit.target.(*sinkTarget); ok {
+		switch {
+		case sink.adopted != nil:
+			keep = &closeFrame{Seq: s.at.last.Seq + 1} // its rejected rows were committed before the sink's mark
+		case !there:
+			keep = nil // the sink is to write the unit again, and may refuse other rows
+		}
 	}
 	if _, err := s.commit.rejects.prepare(ctx, s.at.epoch, s.at.last.Seq, keep); err != nil {
 		return err
@@ -124,7 +144,10 @@ func (s *session) forgetOther(ctx context.Context) error {
 		return nil
 	}
 	s.at.chain = nil
-	return s.log.Purge(ctx, s.at.live)
+	killpoint.Here("before-forget-rest")
+	err := s.log.Purge(ctx, s.at.live)
+	killpoint.Here("after-forget-rest")
+	return err
 }
 
 // heldByAll asks, taking the flow over on the way, whether target and quarantine hold a unit whose frames are gone.
@@ -139,19 +162,32 @@ func (s *session) heldByAll(ctx context.Context, first *closeFrame) (bool, error
 // enterFirst writes the ledger row of the first unit of the chain, which is in the target already.
 func (s *session) enterFirst(ctx context.Context) error {
 	first := s.at.chain[0]
+	killpoint.Here("before-enter-first")
 	u := &unit{closeFrame: first.closeFrame, flow: s.settings.Name, epoch: s.at.epoch}
-	outputs, err := s.commit.target.found(ctx, u)
-	if err != nil {
-		return err
-	}
-	if err := s.commit.rejects.found(ctx, u, outputs); err != nil {
-		return err
-	}
-	if err := s.commit.enter(ctx, u, ledger.Committed, outputs, first.last); err != nil {
+	u.decide(s.at.decided)
+	if err := s.enterFound(ctx, u, first.last); err != nil {
 		return err
 	}
 	s.at.last, s.at.chain = ledger.Unit{Flow: u.flow, Seq: u.Seq, Position: u.Position, LogEnd: first.last}, s.at.chain[1:]
 	return nil
+}
+
+// enterFound writes the ledger row of a unit that is in the target already, by what it left there.
+func (s *session) enterFound(ctx context.Context, u *unit, logEnd uint64) error {
+	defer s.commit.reset()
+	outputs := map[string]ledger.Output{}
+	if err := s.commit.setAside(ctx, u, outputs); err != nil {
+		return err
+	}
+	written, late, err := s.commit.target.found(ctx, u)
+	if err != nil {
+		return err
+	}
+	if err := s.commit.rejectLate(ctx, u, late, outputs); err != nil {
+		return err
+	}
+	maps.Copy(outputs, written)
+	return s.commit.enter(ctx, u, ledger.Committed, outputs, logEnd)
 }
 
 // adopt writes the ledger row of a unit that a sink holds but that log and ledger have lost. The sink's mark has its position.
@@ -165,27 +201,35 @@ func (s *session) adopt(ctx context.Context) error {
 	u.Stages = []ledger.Stage{}
 	s.runtime.Log.Warn("the sink holds a unit that the log has lost: its mark is taken over, its row counts are unknown",
 		"flow", u.flow, "seq", u.Seq)
-	if err := s.commit.enter(ctx, u, ledger.Committed, nil, s.at.live); err != nil {
+	killpoint.Here("before-adopt")
+	if err := s.enterFound(ctx, u, s.at.live); err != nil {
 		return err
 	}
+	killpoint.Here("after-adopt")
 	s.at.last = ledger.Unit{Flow: u.flow, Seq: u.Seq, Position: u.Position, LogEnd: s.at.live}
 	sink.adopted = nil
 	return nil
 }
 
-// run commits what the log holds, then produces and commits side by side.
-func (s *session) run(ctx context.Context) error {
+// commitChain commits what the log holds.
+func (s *session) commitChain(ctx context.Context) error {
 	for _, u := range s.at.chain {
 		if err := s.commit.commitOne(ctx, u); err != nil {
-			return err
+			return s.forgetDamaged(ctx, err)
 		}
 	}
 	// What lies before our takeover frame is committed or void now; it must not take the room of what we write.
 	killpoint.Here("before-void")
-	if err := s.log.Purge(ctx, s.at.live); err != nil {
+	err := s.log.Purge(ctx, s.at.live)
+	killpoint.Here("after-void")
+	return err
+}
+
+// run commits what the log holds, then produces and commits side by side.
+func (s *session) run(ctx context.Context) error {
+	if err := s.commitChain(ctx); err != nil {
 		return err
 	}
-	killpoint.Here("after-void")
 	produce, err := newProducer(ctx, s.settings, s.runtime, s.at.position(), s.at.position())
 	if err != nil {
 		return err
@@ -230,10 +274,12 @@ func (s *session) produceAll(ctx context.Context) (failure, err error) {
 	if err != nil {
 		return failure, err
 	}
+	killpoint.Here("before-end-frame")
 	if _, err := s.at.writer.Publish(ctx, frame); err != nil {
 		return failure, err
 	}
 	_, err = s.at.writer.Flush(ctx)
+	killpoint.Here("after-end-frame")
 	return failure, err
 }
 

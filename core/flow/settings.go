@@ -28,6 +28,12 @@ type Runtime struct {
 	Log     hclog.Logger
 	Alloc   memory.Allocator
 	Owner   string // names this runner in the state database
+	// Heartbeat is how often this runner gives a sign of life; 0 takes the constant of that name.
+	Heartbeat time.Duration
+	// Patience is how long a flow waits for servers, room on the disk and the like; 0 takes the constant of that name.
+	Patience time.Duration
+	// StateAt is the file of the state database, for messages; empty where it is none.
+	StateAt string
 	// Progress tells flows of one run about each other's commits.
 	Progress *Progress
 }
@@ -37,6 +43,7 @@ type Settings struct {
 	Name       string // pipeline.flow
 	Source     *SourceSettings
 	Datasets   *DatasetSettings // exactly one of Source and Datasets
+	Redrive    *RedriveSettings // rows of the flow's quarantine are read instead; nil in a usual run
 	Transforms []Step
 	Checks     []CheckStep
 	Target     TargetSettings
@@ -46,6 +53,8 @@ type Settings struct {
 	Revisions  map[string]string // of the plugins, kept with each unit
 	// Fingerprint names the definition: a flow that overwrites runs again when it or its input has changed.
 	Fingerprint string
+	// Replay makes the flow a shadow of another one over the same datasets.
+	Replay *ReplaySettings
 }
 
 // made names what makes units: the definition and the revisions of its plugins.
@@ -74,6 +83,10 @@ type DatasetSettings struct {
 	Upstream []string
 	// Pinned reads everything once, at the ledger's rows, instead of what is new.
 	Pinned bool
+	// Again makes a pinned read that was made before.
+	Again bool
+	// Only bounds a pinned read to units of the input; nil for all.
+	Only []ledger.Input
 }
 
 // Step is one plugin of a flow.

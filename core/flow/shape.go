@@ -24,6 +24,8 @@ type shaper struct {
 
 // shape is what becomes of a stream's rows.
 type shape struct {
+	from       *arrow.Schema // of the rows as they come in
+	version    int
 	conversion *zone.Conversion
 	refused    string // why rows of this version go to quarantine, if they do
 	dataset    zone.Name
@@ -44,6 +46,12 @@ func (s *shaper) run(ctx context.Context, in <-chan item, out chan<- item) error
 		i, more := next(ctx, in)
 		if !more {
 			return context.Cause(ctx)
+		}
+		if i.redrive != nil {
+			if err := s.redrive(ctx, i.redrive, out); err != nil {
+				return err
+			}
+			continue
 		}
 		shaped, err := s.shape(ctx, i)
 		if err != nil {
@@ -89,7 +97,7 @@ func (s *shaper) schema(ctx context.Context, c sdk.SchemaChange) (sdk.SchemaChan
 	if err != nil {
 		return c, sdk.Fatal(fmt.Errorf("stream %q: %w", c.Stream, err))
 	}
-	known.conversion, known.refused = conversion, ""
+	known.from, known.version, known.conversion, known.refused = c.Schema, c.Version, conversion, ""
 	c.Schema = conversion.Schema()
 	if known.expected == nil {
 		known.expected = c.Schema
@@ -138,7 +146,7 @@ func (s *shaper) batch(ctx context.Context, b sdk.Batch) (item, error) {
 	}
 	if shape.refused != "" {
 		s.counts.Rejected += rows
-		return item{rejects: wholeBatch(b, targetStage, "incompatible_schema", shape.refused)}, nil
+		return item{rejects: wholeBatch(b, stageID{stage: targetStage, step: targetStage}, "incompatible_schema", shape.refused)}, nil
 	}
 	record, err := shape.conversion.Apply(ctx, s.runtime.Alloc, b.Record)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/sdk"
 )
 
@@ -31,6 +32,9 @@ func (c crashing) receive(_ context.Context, b sdk.Batch, _ func(item) error) er
 	<-c.flights
 	return errCrash
 }
+
+func (crashing) id() stageID          { return stageID{} }
+func (crashing) tally() *ledger.Stage { return &ledger.Stage{} }
 
 func (crashing) close(context.Context, *closing, func(item) error) error { return nil }
 

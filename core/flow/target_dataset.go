@@ -84,9 +84,11 @@ func takeDataset(ctx context.Context, d *zone.Dataset, flow string, epoch uint64
 		return 0, err
 	}
 	if keep == 0 {
-		if err := fenced.DropBranch(ctx, heldBranch(flow)); err != nil {
+		killpoint.Here("before-drop-held")
+		if err := fenced.DropBranch(ctx, heldBranch(flow), zone.Mark{Flow: flow, Epoch: epoch}); err != nil {
 			return 0, err
 		}
+		killpoint.Here("after-drop-held")
 	}
 	mark, _ := fenced.Mark(flow)
 	if mark.Seq <= committed || mark.Seq == keep {
@@ -125,10 +127,14 @@ func (t *datasetTarget) schema(ctx context.Context, seq int64, c sdk.SchemaChang
 		}
 		t.outputs[c.Stream] = out
 	case out.stage != nil:
+		killpoint.Here("before-stage-evolve")
 		_, err = out.stage.Evolve(ctx, c.Schema)
+		killpoint.Here("after-stage-evolve")
 	}
 	if err == nil && out.stage == nil {
+		killpoint.Here("before-evolve")
 		out.dataset, _, err = out.dataset.Evolve(ctx, c.Schema)
+		killpoint.Here("after-evolve")
 	}
 	out.seq = seq
 	return err
@@ -140,12 +146,15 @@ func (t *datasetTarget) open(ctx context.Context, name zone.Name, c sdk.SchemaCh
 	if t.settings.Target.Mode == zone.Overwrite {
 		mode = "overwrite"
 	}
+	killpoint.Here("before-writer")
 	if err := t.runtime.Ledger.AddWriter(ctx, ledger.Writer{Dataset: name.String(), Flow: t.settings.Name, Mode: mode}); err != nil {
 		return nil, err
 	}
 	dataset, err := t.runtime.Zones.Dataset(ctx, name)
 	if errors.Is(err, zone.ErrNotFound) {
+		killpoint.Here("before-create") // and after the writer was noted
 		dataset, err = t.runtime.Zones.Create(ctx, name, c.Schema, zone.CreateOptions{})
+		killpoint.Here("after-create")
 	}
 	if err != nil {
 		return nil, err
@@ -220,24 +229,24 @@ func (t *datasetTarget) commitOutput(ctx context.Context, out *datasetOutput, u 
 }
 
 // found returns what a unit that every dataset holds left there.
-func (t *datasetTarget) found(ctx context.Context, u *unit) (map[string]ledger.Output, error) {
+func (t *datasetTarget) found(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error) {
 	outputs := map[string]ledger.Output{}
 	for _, stream := range slices.Sorted(maps.Keys(u.Rows)) {
 		name, err := t.settings.Target.Dataset(stream)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		dataset, err := t.runtime.Zones.Dataset(ctx, name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		done, err := t.commitOutput(ctx, &datasetOutput{dataset: dataset}, u, u.Rows[stream])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		outputs[name.String()] = done
 	}
-	return outputs, nil
+	return outputs, nil, nil
 }
 
 // finish ends the open unit's stage, if there is one.

@@ -68,7 +68,10 @@ func (t *sinkTarget) schema(ctx context.Context, seq int64, c sdk.SchemaChange) 
 	if _, err := t.process.PlanSchema(ctx, c); err != nil {
 		return err
 	}
-	return t.process.ApplySchema(ctx, c)
+	killpoint.Here("before-sink-schema")
+	err := t.process.ApplySchema(ctx, c)
+	killpoint.Here("after-sink-schema")
+	return err
 }
 
 func (t *sinkTarget) write(ctx context.Context, b sdk.Batch) ([]rejected, error) {
@@ -82,15 +85,19 @@ func (t *sinkTarget) write(ctx context.Context, b sdk.Batch) ([]rejected, error)
 		return nil, err
 	}
 	var rows []rejected
-	err = rejectRows(b, t.step, "sink", rejections, func(i item) error {
+	err = rejectRows(b, t.id(), rejections, func(i item) error {
 		rows = i.rejects
 		return nil
 	})
 	return rows, err
 }
 
+func (t *sinkTarget) id() stageID {
+	return stageID{stage: sinkStage, step: sinkStage, plugin: t.step.Instance.Plugin}
+}
+
 func (t *sinkTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error) {
-	if u.Decision == quarantine {
+	if u.Decision == quarantine || u.Decision == drop {
 		_, err := t.process.Begin(ctx, u.epoch) // drops what is staged
 		return nil, nil, err
 	}
@@ -102,13 +109,14 @@ func (t *sinkTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Out
 	killpoint.Here("after-sink-commit")
 	rows := make([]rejected, len(rejections))
 	for i, r := range rejections {
-		rows[i] = fromPlugin(t.step, "sink", r)
+		rows[i] = fromPlugin(t.id(), r)
 	}
 	return nil, rows, nil
 }
 
-func (*sinkTarget) found(context.Context, *unit) (map[string]ledger.Output, error) {
-	return map[string]ledger.Output{}, nil
+// found repeats the commit, which changes nothing, to hear again what was refused by it.
+func (t *sinkTarget) found(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error) {
+	return t.commit(ctx, u)
 }
 
 // divert can't read back what a sink has staged: the committer reads the unit from the log again.

@@ -42,7 +42,7 @@ var testName = zone.Name{Zone: zone.Processing, Namespace: "r", Dataset: "s"}
 func TestAnEmptyBatchDoesNotBeginTheNextUnitsStage(t *testing.T) {
 	r := testRuntime(t)
 	s := &Settings{Name: "f", Target: TargetSettings{Dataset: func(string) (zone.Name, error) { return testName, nil }}}
-	epoch, err := r.Ledger.TakeOver(t.Context(), "f", r.Owner, 0)
+	epoch, err := r.Ledger.TakeOver(t.Context(), "f", r.Owner, 0, ledger.Owner{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 // transformer is the worker of a transform plugin.
 type transformer struct {
 	step    Step
+	at      stageID
 	process *pluginhost.Transform
 	version map[string]int // of the outputs, as this stage counts them
 	schemas map[string]*arrow.Schema
@@ -22,8 +23,9 @@ type transformer struct {
 	counts  ledger.Stage
 }
 
-func newTransformer(step Step, process *pluginhost.Transform) *transformer {
-	t := &transformer{step: step, process: process, version: map[string]int{}, schemas: map[string]*arrow.Schema{}}
+func newTransformer(step Step, name string, process *pluginhost.Transform) *transformer {
+	at := stageID{stage: transformStage, step: name, plugin: step.Instance.Plugin}
+	t := &transformer{step: step, at: at, process: process, version: map[string]int{}, schemas: map[string]*arrow.Schema{}}
 	t.counts = t.blank()
 	return t
 }
@@ -31,6 +33,9 @@ func newTransformer(step Step, process *pluginhost.Transform) *transformer {
 func (t *transformer) blank() ledger.Stage {
 	return ledger.Stage{Name: t.step.Name, Maps: t.planned.Cardinality == sdk.OneToOne || t.planned.Cardinality == sdk.Filters}
 }
+
+func (t *transformer) id() stageID          { return t.at }
+func (t *transformer) tally() *ledger.Stage { return &t.counts }
 
 func (t *transformer) plan(ctx context.Context, inputs []sdk.SchemaChange) ([]sdk.SchemaChange, error) {
 	planned, err := t.process.Plan(ctx, inputs)
@@ -78,7 +83,7 @@ func (t *transformer) receive(ctx context.Context, b sdk.Batch, emit func(item) 
 	if err := account(one); err != nil {
 		return sdk.Fatal(err)
 	}
-	return rejectRows(b, t.step, "transform", result.Rejections, emit)
+	return rejectRows(b, t.at, result.Rejections, emit)
 }
 
 // pass emits output batches and counts their rows.
@@ -116,7 +121,7 @@ func (t *transformer) rejectLate(rejections []sdk.Rejection, emit func(item) err
 	t.counts.Rejected += int64(len(rejections))
 	rejects := make([]rejected, len(rejections))
 	for i, r := range rejections {
-		rejects[i] = fromPlugin(t.step, "transform", r)
+		rejects[i] = fromPlugin(t.at, r)
 	}
 	return emit(item{rejects: rejects})
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/sdk"
 )
 
@@ -17,6 +18,10 @@ type worker interface {
 	send(ctx context.Context, b sdk.Batch) error
 	// receive takes the answer to b, the oldest batch in flight. The ownership of b passes.
 	receive(ctx context.Context, b sdk.Batch, emit func(item) error) error
+	// id names the stage in quarantine.
+	id() stageID
+	// tally is the account of the open unit, for what passes the stage by.
+	tally() *ledger.Stage
 	// close ends the unit: what is left comes out, and the account is added.
 	close(ctx context.Context, c *closing, emit func(item) error) error
 }
@@ -27,6 +32,7 @@ const inFlight = 4
 // flight is what the receiving half of a stage works off in order: an item to answer for, or a point to reach.
 type flight struct {
 	item    item
+	misfits int64 // rows of item that this stage rejects
 	reached chan struct{}
 }
 
@@ -70,6 +76,12 @@ func receiveOne(ctx context.Context, w worker, f flight, emit func(item) error) 
 		return nil
 	case f.item.batch != nil:
 		return w.receive(ctx, *f.item.batch, emit)
+	case f.item.redrive != nil:
+		f.item.redrive.pass(w.tally())
+	case f.misfits > 0:
+		account := w.tally()
+		account.In += f.misfits
+		account.Rejected += f.misfits
 	case f.item.closing != nil:
 		if err := w.close(ctx, f.item.closing, emit); err != nil {
 			return err
@@ -98,6 +110,12 @@ func sendAll(ctx context.Context, w worker, in <-chan item, flights chan flight,
 				return err
 			}
 			stale = false
+		}
+		if i.redrive != nil && i.redrive.step == w.id().step {
+			if err := launchRows(ctx, w, i.redrive, inputs, flights); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := launch(ctx, w, i, flights); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 )
 
@@ -20,6 +21,9 @@ type quarantineWriter struct {
 	stage    *zone.Stage
 	rows     int64
 }
+
+// lateSuffix makes the name under which a flow's late rejects are marked.
+const lateSuffix = ".late"
 
 func newQuarantineWriter(s *Settings, r *Runtime) *quarantineWriter {
 	return &quarantineWriter{settings: s, runtime: r}
@@ -39,7 +43,7 @@ func (q *quarantineWriter) prepare(ctx context.Context, epoch uint64, committed 
 	if complete != nil {
 		keep = complete.Seq
 	}
-	for _, flow := range []string{q.settings.Name + ".late", q.settings.Name} {
+	for _, flow := range []string{q.settings.Name + lateSuffix, q.settings.Name} {
 		if _, wrote := dataset.Mark(flow); !wrote {
 			continue
 		}
@@ -65,7 +69,7 @@ func (q *quarantineWriter) write(ctx context.Context, seq int64, rows []rejected
 		q.rows += int64(len(rows))
 		return nil
 	}
-	return q.stageRows(ctx, seq, rows)
+	return q.stageRows(ctx, RowID{Unit: seq}, rows)
 }
 
 // writeLate stages rows beside a unit whose other rejects are committed already.
@@ -73,16 +77,18 @@ func (q *quarantineWriter) writeLate(ctx context.Context, seq int64, rows []reje
 	if q.late >= seq {
 		return nil
 	}
-	return q.stageRows(ctx, seq, rows)
+	return q.stageRows(ctx, RowID{Unit: seq, Late: true}, rows)
 }
 
-func (q *quarantineWriter) stageRows(ctx context.Context, seq int64, rows []rejected) error {
-	if err := q.open(ctx, seq); err != nil {
+// stageRows numbers the rows as they are written: what lies in the log, and what the target refuses, is the same each time.
+func (q *quarantineWriter) stageRows(ctx context.Context, id RowID, rows []rejected) error {
+	if err := q.open(ctx, id.Unit); err != nil {
 		return err
 	}
 	for len(rows) > 0 {
 		n := min(len(rows), rejectsPerFrame)
-		batch := quarantineBatch(rows[:n], q.runtime.Alloc)
+		id.N = q.rows + 1
+		batch := quarantineBatch(rows[:n], id, q.runtime.Alloc)
 		err := q.stage.Write(ctx, batch, "")
 		batch.Release()
 		if err != nil {
@@ -103,7 +109,9 @@ func (q *quarantineWriter) open(ctx context.Context, seq int64) (err error) {
 		if err := q.runtime.Ledger.AddWriter(ctx, writer); err != nil {
 			return err
 		}
+		killpoint.Here("before-quarantine-create")
 		q.dataset, err = q.runtime.Zones.Create(ctx, q.settings.Quarantine, quarantineSchema, zone.CreateOptions{})
+		killpoint.Here("after-quarantine-create")
 		if errors.Is(err, zone.ErrExists) {
 			q.dataset, err = q.runtime.Zones.Dataset(ctx, q.settings.Quarantine)
 		}
@@ -111,58 +119,68 @@ func (q *quarantineWriter) open(ctx context.Context, seq int64) (err error) {
 			return err
 		}
 	}
+	if !q.dataset.Schema().HasField("id") { // an earlier version made it
+		if q.dataset, _, err = q.dataset.Evolve(ctx, quarantineSchema); err != nil {
+			return err
+		}
+	}
 	q.stage, err = q.dataset.Stage(ctx, zone.StageOptions{Flow: q.settings.Name, Seq: seq, IngestedAt: time.Now()})
 	return err
 }
 
-// commit makes the unit's rejected rows visible; with none it does nothing.
-func (q *quarantineWriter) commit(ctx context.Context, mark zone.Mark, outputs map[string]ledger.Output) error {
+// commit makes the unit's rejected rows visible and returns how many they are; with none it does nothing.
+func (q *quarantineWriter) commit(ctx context.Context, mark zone.Mark, outputs map[string]ledger.Output) (int64, error) {
 	if q.stage == nil {
-		if q.dataset == nil || q.holds != mark.Seq || mark.Flow != q.settings.Name {
-			return nil
+		if !q.has(mark) {
+			return 0, nil
 		}
 		return q.commitFiles(ctx, zone.Files{}, mark, outputs) // it is there already, and belongs into the ledger row
 	}
 	stage := q.stage
 	q.stage = nil
+	killpoint.Here("before-quarantine-upload")
 	files, err := stage.Finish(ctx)
+	killpoint.Here("after-quarantine-upload")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	return q.commitFiles(ctx, files, mark, outputs)
 }
 
-// found notes what a unit that is already there left behind.
-func (q *quarantineWriter) found(ctx context.Context, u *unit, outputs map[string]ledger.Output) error {
-	if u.Rejected == 0 {
-		return nil
+// has says whether the unit was there when the flow was taken over.
+func (q *quarantineWriter) has(mark zone.Mark) bool {
+	if q.dataset == nil {
+		return false
 	}
-	q.rows = u.Rejected
-	return q.commitFiles(ctx, zone.Files{}, u.mark(), outputs)
+	if mark.Flow == q.settings.Name {
+		return q.holds == mark.Seq
+	}
+	return q.late == mark.Seq
 }
 
-func (q *quarantineWriter) commitFiles(ctx context.Context, files zone.Files, mark zone.Mark, outputs map[string]ledger.Output) error {
+func (q *quarantineWriter) commitFiles(ctx context.Context, files zone.Files, mark zone.Mark, outputs map[string]ledger.Output) (int64, error) {
 	snapshot, err := q.dataset.Commit(ctx, zone.CommitRequest{
 		Files: files, Mark: mark, Mode: zone.Append,
 		CheckOwner: func(ctx context.Context) error { return q.runtime.Ledger.Check(ctx, q.settings.Name, q.epoch) },
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	before := outputs[q.settings.Quarantine.String()]
 	outputs[q.settings.Quarantine.String()] = ledger.Output{
-		UUID: q.dataset.UUID(), Snapshot: snapshot.ID, Rows: before.Rows + q.rows, Bytes: before.Bytes + files.Bytes,
+		UUID: q.dataset.UUID(), Snapshot: snapshot.ID, Rows: before.Rows + snapshot.Added, Bytes: before.Bytes + files.Bytes,
 	}
 	q.rows = 0
-	return nil
+	return snapshot.Added, nil
 }
 
 func (q *quarantineWriter) abort(ctx context.Context) {
+	q.rows = 0
 	if q.stage == nil {
 		return
 	}
 	if err := q.stage.Abort(ctx); err != nil {
 		q.runtime.Log.Warn("remove staged files", "dataset", q.settings.Quarantine, "error", err)
 	}
-	q.stage, q.rows = nil, 0
+	q.stage = nil
 }

@@ -109,6 +109,8 @@ type run struct {
 	Version int    `json:"version"`
 	PID     int    `json:"pid"`
 	Control string `json:"control"`
+	State   string `json:"state"`   // where the state database is
+	Catalog string `json:"catalog"` // and the Iceberg catalog; empty for the state database
 	NATS    server `json:"nats"`
 	Objects server `json:"objects"`
 }
@@ -122,7 +124,7 @@ type server struct {
 	Root     string `json:"root,omitempty"`
 }
 
-const runVersion = 1
+const runVersion = 2
 
 // write replaces the run file in one step.
 func (f folder) write(r run) error {

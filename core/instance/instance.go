@@ -21,6 +21,7 @@ type Instance struct {
 	dir    folder
 	logger hclog.Logger
 	db     *sql.DB
+	state  string // type of the state database
 	broker *broker.Broker
 	zones  *zone.Zones
 	host   *host  // of an owner
@@ -90,8 +91,14 @@ func (i *Instance) Owner() bool { return i.host != nil }
 // Dir is the absolute path of the .qanat folder.
 func (i *Instance) Dir() string { return string(i.dir) }
 
+// StateFile is where the state database lies if it is a file.
+func (i *Instance) StateFile() string { return i.dir.state() }
+
 // DB is the state database. It stays the instance's.
 func (i *Instance) DB() *sql.DB { return i.db }
+
+// State is the type of the state database: SQLite or Postgres.
+func (i *Instance) State() string { return i.state }
 
 // Broker carries the logs of flows. It stays the instance's.
 func (i *Instance) Broker() *broker.Broker { return i.broker }

@@ -332,9 +332,18 @@ func TestSettingsAreHeldAgainstTheRunningOwner(t *testing.T) {
 		}
 	}
 	postgres := s
-	postgres.State.Type = "postgres"
-	if _, err := Open(ctx, postgres); err == nil || !strings.Contains(err.Error(), `"postgres"`) {
-		t.Errorf("got %v, expected that postgres is refused", err)
+	postgres.State = State{Type: Postgres, DSN: "postgres://me:hidden@elsewhere:5432/state", Schema: "mine"}
+	catalog := s
+	catalog.Catalog = &zone.REST{URI: "https://me:hidden@elsewhere/", Token: "hidden"}
+	for _, other := range []Settings{postgres, catalog} {
+		_, err := Open(ctx, other)
+		if !errors.Is(err, ErrOtherSettings) || !strings.Contains(err.Error(), "elsewhere") || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("got %v, expected ErrOtherSettings with the address and without secrets", err)
+		}
+	}
+	postgres.State.Type = "oracle"
+	if _, err := Open(ctx, postgres); err == nil || !strings.Contains(err.Error(), `"oracle"`) {
+		t.Errorf("got %v, expected that the type is refused", err)
 	}
 	if _, err := Open(ctx, Settings{}); err == nil {
 		t.Error("opened without a folder")

@@ -118,7 +118,30 @@ func (s Settings) agree(r run) error {
 				ErrOtherSettings, r.PID, of.name, shown(of.run.Embedded, of.run.Address), shown(of.wanted == "", of.wanted))
 		}
 	}
+	state, catalog, err := s.places()
+	if err != nil {
+		return err
+	}
+	for _, of := range []struct{ name, wanted, run string }{{"state", state, r.State}, {"catalog", catalog, r.Catalog}} {
+		if of.wanted != of.run {
+			return fmt.Errorf("%w: process %d runs with %s %q, this command is set to %q", ErrOtherSettings, r.PID, of.name, of.run, of.wanted)
+		}
+	}
 	return nil
+}
+
+// places name the state database and the catalog, without secrets.
+func (s Settings) places() (state, catalog string, err error) {
+	state = s.State.Type
+	if s.State.Type == Postgres {
+		if state, err = postgresPlace(s.State.DSN, s.State.Schema); err != nil {
+			return "", "", err
+		}
+	}
+	if s.Catalog != nil {
+		catalog = s.Catalog.String()
+	}
+	return state, catalog, nil
 }
 
 func shown(embedded bool, address string) string {

@@ -20,6 +20,10 @@ func (i *Instance) own(ctx context.Context, s Settings) error {
 		return err
 	}
 	r := run{Version: runVersion, PID: os.Getpid()}
+	var err error
+	if r.State, r.Catalog, err = s.places(); err != nil {
+		return err
+	}
 	store, err := i.startObjects(ctx, s, &r)
 	if err != nil {
 		return err
@@ -81,7 +85,13 @@ func (i *Instance) startBroker(ctx context.Context, s Settings, r *run) (broker.
 
 // use connects to the servers and opens the state database: owner and guest alike.
 func (i *Instance) use(ctx context.Context, s Settings, link broker.Settings, store objects.Settings) (err error) {
-	if i.db, err = OpenState(ctx, i.dir.state()); err != nil {
+	i.state = s.State.Type
+	if s.State.Type == Postgres {
+		i.db, err = OpenPostgres(ctx, s.State.DSN, s.State.Schema)
+	} else {
+		i.db, err = OpenState(ctx, i.dir.state())
+	}
+	if err != nil {
 		return err
 	}
 	i.opened.add(i.db.Close)
@@ -92,7 +102,7 @@ func (i *Instance) use(ctx context.Context, s Settings, link broker.Settings, st
 	i.opened.add(func() error { i.broker.Close(); return nil })
 	i.zones, err = zone.Open(ctx, zone.Settings{
 		Objects: store, LandingRetention: s.LandingRetention,
-		DB: i.db, Dialect: zone.SQLite, Logger: i.logger.Named("zone"),
+		DB: i.db, Dialect: s.State.Type, REST: s.Catalog, Logger: i.logger.Named("zone"),
 	})
 	if err != nil {
 		return fmt.Errorf("open the zones: %w", err)

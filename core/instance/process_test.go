@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
 
+	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/zone/objects"
 	"github.com/qanat-data/qanat/core/zone/zonetest"
 )
@@ -40,7 +41,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m, zonetest.Leaks()...)
+	goleak.VerifyTestMain(m, append(zonetest.Leaks(), goleak.Cleanup(func(code int) {
+		pgtest.StopShared()
+		os.Exit(code)
+	}))...)
 }
 
 func process(dir, prefix string) error {

@@ -1,11 +1,13 @@
 package instance
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/objects"
 )
 
@@ -19,6 +21,8 @@ type Settings struct {
 	// then the embedded server's.
 	Objects objects.Settings
 	State   State
+	// Catalog is an Iceberg catalog of others; without one, it lies in the state database.
+	Catalog *zone.REST
 	// LandingRetention locks what lies in landing; see zone.Settings.
 	LandingRetention time.Duration
 	// Wait bounds how long to wait for another process that is starting or
@@ -36,22 +40,31 @@ type NATS struct {
 
 // State says where the state database is.
 type State struct {
-	// Type is sqlite, which is also the default.
+	// Type is sqlite, which is also the default, or postgres.
 	Type string
+	// DSN and Schema are those of a postgres database; see OpenPostgres.
+	DSN, Schema string
 }
 
+// The types of state databases.
 const (
-	stateSQLite = "sqlite"
-	defaultWait = time.Minute
+	SQLite   = "sqlite"
+	Postgres = "postgres"
 )
+
+const defaultWait = time.Minute
 
 func (s *Settings) complete() error {
 	switch s.State.Type {
 	case "":
-		s.State.Type = stateSQLite
-	case stateSQLite:
+		s.State.Type = SQLite
+	case SQLite:
+	case Postgres:
+		if s.State.Schema == "" {
+			return errors.New("a state database in PostgreSQL needs a schema")
+		}
 	default:
-		return fmt.Errorf("state type %q can't be used yet: expected %q", s.State.Type, stateSQLite)
+		return fmt.Errorf("state type %q is unknown: expected %q or %q", s.State.Type, SQLite, Postgres)
 	}
 	if s.Wait == 0 {
 		s.Wait = defaultWait

@@ -1,36 +1,64 @@
 // Package killpoint names the places where a crash could hurt, and makes the process die there when a crash test asks for it: as by
-// kill -9, without a word to anybody. Names are said once, at the place; a trace of an undisturbed run lists those that a run passes.
+// kill -9, without a word to anybody. Or it makes the process stand still there, as one that was swapped out or whose machine slept,
+// until somebody sends it SIGCONT. Names are said once, at the place; a trace of an undisturbed run lists those that a run passes.
 package killpoint
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
-	// atVariable chooses where to die, and on which pass: QANAT_KILL_AT=before-ledger:3.
-	atVariable = "QANAT_KILL_AT"
+	// killVariable chooses where to die, and on which pass: QANAT_KILL_AT=before-ledger:3. Several places are separated by commas.
+	killVariable = "QANAT_KILL_AT"
+	// stopVariable chooses in the same way where to stand still.
+	stopVariable = "QANAT_STOP_AT"
 	// traceVariable names a file that gets the name of each point that is passed, a line each.
 	traceVariable = "QANAT_KILL_TRACE"
 )
 
 var (
-	chosen, passes = parse(os.Getenv(atVariable))
-	trace          = open(os.Getenv(traceVariable))
+	toKill = choose(os.Getenv(killVariable))
+	toStop = choose(os.Getenv(stopVariable))
+	trace  = open(os.Getenv(traceVariable))
 )
 
-func parse(s string) (string, *atomic.Int64) {
-	name, pass, _ := strings.Cut(s, ":")
-	n, err := strconv.ParseInt(pass, 10, 64)
-	if err != nil {
-		n = 1
+// choice is a point, and how many passes are left until it is due.
+type choice struct {
+	name   string
+	passes atomic.Int64
+}
+
+type choices []*choice
+
+func choose(list string) choices {
+	var all choices
+	for part := range strings.SplitSeq(list, ",") {
+		name, pass, _ := strings.Cut(part, ":")
+		n, err := strconv.ParseInt(pass, 10, 64)
+		if err != nil {
+			n = 1
+		}
+		c := &choice{name: name}
+		c.passes.Store(n)
+		all = append(all, c)
 	}
-	left := &atomic.Int64{}
-	left.Store(n)
-	return name, left
+	return all
+}
+
+// due counts the pass, and says whether it is one that was chosen.
+func (all choices) due(name string) bool {
+	due := false
+	for _, c := range all {
+		due = name == c.name && c.passes.Add(-1) == 0 || due
+	}
+	return due
 }
 
 func open(path string) *os.File {
@@ -44,14 +72,24 @@ func open(path string) *os.File {
 	return file
 }
 
-// Here dies if the point was chosen and this is the pass to die on.
+// Here dies or stands still if the point was chosen and this is the pass for it.
 func Here(name string) {
 	if trace != nil {
 		_, _ = trace.WriteString(name + "\n")
 	}
-	if name != chosen || passes.Add(-1) != 0 {
-		return
+	if toKill.due(name) {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
 	}
-	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	select {}
+	if toStop.due(name) {
+		stop()
+	}
+}
+
+// stop signals its own thread, which is in the kernel at that moment: it does not come back before SIGCONT. The other threads of the
+// process stop with it, each where it is.
+func stop() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP)
 }

@@ -27,52 +27,65 @@ func (e *Engine) show(ctx context.Context, db *sql.DB, name zone.Name, view ledg
 	if view.Empty() {
 		return nil, load(ctx, db, name, dataset.FullSchema(), none)
 	}
-	files, err := dataset.Files(ctx, view.Snapshot)
-	if err != nil {
-		return nil, err
+	var parts []part
+	for _, p := range partsOf(view) {
+		if p.files, err = dataset.Files(ctx, p.snapshot); err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(p.files, func(f zone.File) bool { return !f.Exact }) {
+			return nil, e.stream(ctx, db, dataset, view)
+		}
+		if len(p.files) > 0 {
+			parts = append(parts, p)
+		}
 	}
-	inexact := slices.ContainsFunc(files, func(f zone.File) bool { return !f.Exact })
-	if inexact || len(files) == 0 {
+	if len(parts) == 0 {
 		return nil, e.stream(ctx, db, dataset, view)
 	}
-	return e.viewOver(ctx, db, name, view, files)
+	return e.viewOver(ctx, db, name, parts)
+}
+
+// part is what is visible of a dataset at one snapshot: all of it, or the rows of one flow.
+type part struct {
+	snapshot int64
+	where    string
+	files    []zone.File
+}
+
+func partsOf(view ledger.View) []part {
+	if view.Snapshot != 0 {
+		return []part{{snapshot: view.Snapshot}}
+	}
+	var parts []part
+	for _, flow := range slices.Sorted(maps.Keys(view.Seqs)) {
+		where := fmt.Sprintf(" where %s = %s and %s <= %d", zone.ColumnFlow, literal(flow), zone.ColumnSeq, view.Seqs[flow])
+		parts = append(parts, part{snapshot: view.Snapshots[flow], where: where})
+	}
+	return parts
 }
 
 // viewOver lets DuckDB read the Parquet files themselves.
-func (e *Engine) viewOver(ctx context.Context, db *sql.DB, name zone.Name, view ledger.View, files []zone.File) ([]string, error) {
-	local := make([]string, len(files))
-	literals := make([]string, len(files))
-	for i, file := range files {
-		path, err := e.settings.Zones.Fetch(ctx, file, e.settings.CacheDir)
-		if err != nil {
-			return nil, err
+func (e *Engine) viewOver(ctx context.Context, db *sql.DB, name zone.Name, parts []part) ([]string, error) {
+	var local, selects []string
+	for _, p := range parts {
+		literals := make([]string, len(p.files))
+		for i, file := range p.files {
+			path, err := e.settings.Zones.Fetch(ctx, file, e.settings.CacheDir)
+			if err != nil {
+				return nil, err
+			}
+			local, literals[i] = append(local, path), literal(path)
 		}
-		local[i], literals[i] = path, literal(path)
+		selects = append(selects, fmt.Sprintf(`select * from read_parquet([%s])%s`, strings.Join(literals, ", "), p.where)) //nolint:gosec // all parts are quoted
 	}
-	from := strings.Join(literals, ", ")
-	statement := fmt.Sprintf(`create view %s as select * from read_parquet([%s])%s`, table(name), from, visible(view)) //nolint:gosec // all parts are quoted
-	if _, err := db.ExecContext(ctx, statement); err != nil {
-		return nil, err
-	}
-	return local, nil
-}
-
-// visible bounds what is read at a head that several flows append to; a snapshot needs no bounds.
-func visible(view ledger.View) string {
-	if view.Snapshot != 0 {
-		return ""
-	}
-	var flows []string
-	for _, flow := range slices.Sorted(maps.Keys(view.Seqs)) {
-		flows = append(flows, fmt.Sprintf("(%s = %s and %s <= %d)", zone.ColumnFlow, literal(flow), zone.ColumnSeq, view.Seqs[flow]))
-	}
-	return " where " + strings.Join(flows, " or ")
+	_, err := db.ExecContext(ctx, `create view `+table(name)+` as `+strings.Join(selects, " union all by name "))
+	return local, err
 }
 
 // stream copies the rows into a table. A view over an Arrow stream would be faster, and wrong: DuckDB pushes filters and
 // projections into it that nobody obeys.
 func (e *Engine) stream(ctx context.Context, db *sql.DB, dataset *zone.Dataset, view ledger.View) error {
-	request := zone.ScanRequest{Snapshot: view.Snapshot}
+	request := zone.ScanRequest{Snapshot: view.Snapshot, Snapshots: view.Snapshots}
 	for _, field := range dataset.FullSchema().Fields() {
 		request.Columns = append(request.Columns, field.Name)
 	}

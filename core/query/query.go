@@ -21,6 +21,7 @@ type Settings struct {
 	Ledger      *ledger.Ledger
 	CacheDir    string // for copies of objects on external storage
 	MemoryLimit string // DuckDB's, such as 1GiB; empty takes 1GiB
+	TempDir     string // for what a comparison can't hold in memory; empty keeps it there
 }
 
 // Engine answers queries. Safe for concurrent use: each query has a database of its own.
@@ -86,6 +87,11 @@ func (e *Engine) query(ctx context.Context, db *sql.DB, text string) (*sql.Rows,
 	var files []string
 	for i, name := range names {
 		local, err := e.show(ctx, db, name, views[i])
+		if errors.Is(err, zone.ErrNotFound) { // upkeep has let go of the snapshot since; readers are sent to another by now
+			if views[i], err = e.settings.Ledger.View(ctx, name.String()); err == nil {
+				local, err = e.show(ctx, db, name, views[i])
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("dataset %q: %w", name, err)
 		}

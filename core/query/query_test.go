@@ -88,7 +88,7 @@ func (r *rig) commit(flow string, entered bool, s *arrow.Schema, from, to int) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	epoch, err := r.ledger.TakeOver(ctx, flow, "me", 0)
+	epoch, err := r.ledger.TakeOver(ctx, flow, "me", 0, ledger.Owner{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

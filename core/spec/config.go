@@ -83,6 +83,9 @@ func compile(config *Node, schema []byte) (*configCheck, *Fault) {
 		return broken(err)
 	}
 	c.document = document
+	if err := checkShape(document, 0); err != nil {
+		return broken(err)
+	}
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(noLoader{})
 	compiler.RegisterVocabulary(secretVocabulary(c.marked))
@@ -91,6 +94,9 @@ func compile(config *Node, schema []byte) (*configCheck, *Fault) {
 		return broken(err)
 	}
 	if c.schema, err = compiler.Compile(schemaURL); err != nil {
+		return broken(err)
+	}
+	if err := checkEffort(c.schema, c.value); err != nil {
 		return broken(err)
 	}
 	return c, nil

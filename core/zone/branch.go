@@ -2,17 +2,23 @@ package zone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/qanat-data/qanat/core/killpoint"
 )
 
-// Release makes what a branch holds visible on main and drops the branch, in one
-// step. If main didn't move since the branch was made, main takes the branch's
-// snapshots; if others only added to it, the branch's changes are made again on top.
-// It fails with ErrNotFound when there is no such branch.
-func (d *Dataset) Release(ctx context.Context, branch string) (Snapshot, error) {
+// Release makes the unit that a branch holds visible on main and drops the branch. Unit
+// names the flow, the seq, and the epoch of the runner that does it. If main didn't
+// move since the branch was made, main takes the branch's snapshots; if others only
+// added to it, the branch's changes are made again on top. It is idempotent by the
+// unit's mark on main, and returns the unit's snapshot there. It fails with ErrFenced
+// when a newer runner owns the flow, and with ErrNotFound when neither main nor a
+// branch holds the unit.
+func (d *Dataset) Release(ctx context.Context, branch string, unit Mark) (Snapshot, error) {
 	defer d.zones.lock(d.name)()
 	var failure error
 	for range commitAttempts {
@@ -20,24 +26,59 @@ func (d *Dataset) Release(ctx context.Context, branch string) (Snapshot, error) 
 		if err != nil {
 			return Snapshot{}, err
 		}
-		tip, err := d.branchTip(tbl, branch)
-		if err != nil {
-			return Snapshot{}, err
-		}
-		out, err := d.release(ctx, tbl, branch, tip)
+		out, err := d.releaseOnce(ctx, tbl, branch, unit)
 		if err == nil {
 			return out, nil
 		}
 		failure = err
-		now, err := d.load(ctx)
-		if err != nil || now.MetadataLocation() == tbl.MetadataLocation() {
+		if now, err := d.load(ctx); err != nil || now.MetadataLocation() == tbl.MetadataLocation() {
 			break
-		}
-		if now.SnapshotByName(branch) == nil {
-			return snapshotOf(now.CurrentSnapshot()) // ours went through, or another's release did
 		}
 	}
 	return Snapshot{}, fmt.Errorf("dataset %q: release branch %q: %w", d.name, branch, failure)
+}
+
+func (d *Dataset) releaseOnce(ctx context.Context, tbl *table.Table, branch string, unit Mark) (Snapshot, error) {
+	done, out, err := d.settled(tbl, change{
+		branch: table.MainBranch, mark: unit, settled: func(s Snapshot) (bool, error) { return holdsUnit(s, unit) },
+	})
+	if err != nil {
+		return Snapshot{}, err
+	}
+	tip, missing := d.branchTip(tbl, branch)
+	if done {
+		if missing != nil {
+			return out, nil
+		}
+		return out, d.dropUnit(ctx, tbl, branch, tip, unit)
+	}
+	if missing != nil {
+		return Snapshot{}, missing
+	}
+	if err := holdsOnly(tip, unit); err != nil {
+		return Snapshot{}, err
+	}
+	return d.release(ctx, tbl, branch, tip, unit)
+}
+
+// holdsOnly refuses a branch that holds another unit than the one that is meant.
+func holdsOnly(tip *table.Snapshot, unit Mark) error {
+	own, err := snapshotOf(tip)
+	if err != nil {
+		return err
+	}
+	if own.Mark.Flow != unit.Flow || own.Mark.Seq != unit.Seq {
+		return fmt.Errorf("the branch holds unit %d of flow %q, not unit %d of flow %q", own.Mark.Seq, own.Mark.Flow, unit.Seq, unit.Flow)
+	}
+	return nil
+}
+
+// dropUnit drops the branch that held a released unit; one of a later unit stays.
+func (d *Dataset) dropUnit(ctx context.Context, tbl *table.Table, branch string, tip *table.Snapshot, unit Mark) error {
+	if holdsOnly(tip, unit) != nil {
+		return nil
+	}
+	return d.dropRef(ctx, tbl, branch)
 }
 
 func (d *Dataset) branchTip(tbl *table.Table, branch string) (*table.Snapshot, error) {
@@ -48,36 +89,25 @@ func (d *Dataset) branchTip(tbl *table.Table, branch string) (*table.Snapshot, e
 	return tip, nil
 }
 
-func (d *Dataset) release(ctx context.Context, tbl *table.Table, branch string, tip *table.Snapshot) (Snapshot, error) {
+func (d *Dataset) release(ctx context.Context, tbl *table.Table, branch string, tip *table.Snapshot, unit Mark) (Snapshot, error) {
 	main := tbl.CurrentSnapshot()
 	if main == nil || isAncestor(tbl, tip, main.SnapshotID) {
 		return d.fastForward(ctx, tbl, branch, tip)
-	}
-	own, err := snapshotOf(tip)
-	if err != nil {
-		return Snapshot{}, err
 	}
 	head, err := snapshotOf(main)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	if have, ok := head.marks[own.Mark.Flow]; ok {
-		if have.Seq >= own.Mark.Seq {
-			return Snapshot{}, fmt.Errorf("flow %q: main holds seq %d, the branch seq %d: %w",
-				own.Mark.Flow, have.Seq, own.Mark.Seq, ErrFenced)
-		}
-		own.Mark.Epoch = max(own.Mark.Epoch, have.Epoch)
-	}
 	removed, added, err := branchChanges(ctx, tbl, tip)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	return d.replay(ctx, tbl, branch, summary(head, "", own.Mark), removed, added)
+	return d.replay(ctx, tbl, branch, summary(head, "", unit), removed, added)
 }
 
 // replay commits the changes of a branch on main and removes the branch. The removal
 // is a second commit: a crash between them leaves a branch that a later Release
-// recognises as done by its mark.
+// recognises as done by main's mark.
 func (d *Dataset) replay(
 	ctx context.Context, tbl *table.Table, branch string, p iceberg.Properties, removed, added []iceberg.DataFile,
 ) (Snapshot, error) {
@@ -102,6 +132,7 @@ func (d *Dataset) replay(
 	if err != nil {
 		return Snapshot{}, err
 	}
+	killpoint.Here("before-branch-gone")
 	return out, d.dropRef(ctx, committed, branch)
 }
 
@@ -118,6 +149,9 @@ func branchChanges(ctx context.Context, tbl *table.Table, tip *table.Snapshot) (
 			break
 		}
 	}
+	if fork == nil && hasParent(tbl, tip) {
+		return nil, nil, errors.New("the snapshot that the branch left main at has expired")
+	}
 	before, err := liveFiles(ctx, tbl, fork)
 	if err != nil {
 		return nil, nil, err
@@ -126,7 +160,40 @@ func branchChanges(ctx context.Context, tbl *table.Table, tip *table.Snapshot) (
 	if err != nil {
 		return nil, nil, err
 	}
-	return without(before.data, after.data), without(after.data, before.data), nil
+	removed, added = without(before.data, after.data), without(after.data, before.data)
+	if len(removed) == 0 {
+		return nil, added, nil
+	}
+	return rebase(ctx, tbl, fork, after, removed, added)
+}
+
+// hasParent tells whether the oldest snapshot of a history that is there had one before it.
+func hasParent(tbl *table.Table, tip *table.Snapshot) bool {
+	history := ancestors(tbl, tip)
+	return history[len(history)-1].ParentSnapshotID != nil
+}
+
+// rebase says what a branch that removed files changes on main now. Upkeep may have put them into others since: then main must hold the
+// rows that it held at the fork, and gets the branch's files in place of its own.
+func rebase(
+	ctx context.Context, tbl *table.Table, fork *table.Snapshot, after contents, removed, added []iceberg.DataFile,
+) (_, _ []iceberg.DataFile, err error) {
+	main, err := liveFiles(ctx, tbl, tbl.CurrentSnapshot())
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(without(removed, main.data)) == 0 {
+		return removed, added, nil
+	}
+	for _, s := range ancestors(tbl, tbl.CurrentSnapshot()) {
+		if s.SnapshotID == fork.SnapshotID {
+			break
+		}
+		if own, err := origin(s); err != nil || !own.Neutral {
+			return nil, nil, errors.Join(fmt.Errorf("rows that the branch replaces were changed on main by snapshot %d", s.SnapshotID), err)
+		}
+	}
+	return without(main.data, after.data), without(after.data, main.data), nil
 }
 
 func without(files, others []iceberg.DataFile) []iceberg.DataFile {
@@ -173,8 +240,10 @@ func (d *Dataset) fastForward(ctx context.Context, tbl *table.Table, branch stri
 	return snapshotOf(tip)
 }
 
-// DropBranch forgets a branch and what only it holds. A missing branch is no error.
-func (d *Dataset) DropBranch(ctx context.Context, branch string) error {
+// DropBranch forgets a branch and what only it holds, for the runner whose flow and
+// epoch are given. A missing branch is no error; a newer runner's is left alone, with
+// ErrFenced.
+func (d *Dataset) DropBranch(ctx context.Context, branch string, by Mark) error {
 	if branch == table.MainBranch {
 		return fmt.Errorf("dataset %q: branch %q can't be dropped", d.name, branch)
 	}
@@ -188,6 +257,9 @@ func (d *Dataset) DropBranch(ctx context.Context, branch string) error {
 		if tbl.SnapshotByName(branch) == nil {
 			return nil
 		}
+		if err := d.ownsMain(tbl, by); err != nil {
+			return err
+		}
 		if failure = d.dropRef(ctx, tbl, branch); failure == nil {
 			return nil
 		}
@@ -195,9 +267,18 @@ func (d *Dataset) DropBranch(ctx context.Context, branch string) error {
 	return fmt.Errorf("dataset %q: drop branch %q: %w", d.name, branch, failure)
 }
 
+// dropRef removes a branch if neither it nor main, which a fence moves, has moved
+// since the table was loaded.
 func (d *Dataset) dropRef(ctx context.Context, tbl *table.Table, branch string) error {
-	_, _, err := d.zones.catalog.CommitTable(ctx, d.name.identifier(),
-		[]table.Requirement{table.AssertTableUUID(tbl.Metadata().TableUUID())},
+	requirements := []table.Requirement{table.AssertTableUUID(tbl.Metadata().TableUUID())}
+	for _, name := range []string{table.MainBranch, branch} {
+		if s := tbl.SnapshotByName(name); s != nil {
+			requirements = append(requirements, table.AssertRefSnapshotID(name, &s.SnapshotID))
+		} else {
+			requirements = append(requirements, table.AssertRefSnapshotID(name, nil))
+		}
+	}
+	_, _, err := d.zones.catalog.CommitTable(ctx, d.name.identifier(), requirements,
 		[]table.Update{table.NewRemoveSnapshotRefUpdate(branch)})
 	return err
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/qanat-data/qanat/core/killpoint"
 )
 
 // Mode says what a unit does to the rows before it.
@@ -183,7 +186,7 @@ func (d *Dataset) settled(tbl *table.Table, c change) (bool, Snapshot, error) {
 	if !done && c.branch != table.MainBranch {
 		return false, head, d.ownsMain(tbl, c.mark)
 	}
-	if !done || c.kind != "" {
+	if !done || c.kind == KindFence || c.kind == KindUndo {
 		return done, head, nil
 	}
 	for _, s := range ancestors(tbl, tip(tbl, c.branch)) {
@@ -191,7 +194,7 @@ func (d *Dataset) settled(tbl *table.Table, c change) (bool, Snapshot, error) {
 		if err != nil {
 			return true, head, nil //nolint:nilerr // an unreadable ancestor is no reason to deny what the head says
 		}
-		if own.Kind == "" && own.Mark.Flow == c.mark.Flow && own.Mark.Seq == c.mark.Seq {
+		if own.Kind == c.kind && own.Mark.Flow == c.mark.Flow && own.Mark.Seq == c.mark.Seq {
 			return true, own, nil
 		}
 	}
@@ -222,6 +225,7 @@ func (d *Dataset) attempt(ctx context.Context, tbl *table.Table, c change) (Snap
 			return Snapshot{}, &refusal{err}
 		}
 	}
+	killpoint.Here("after-owner-check")
 	tx, err := tbl.NewTransactionOnBranchWithError(c.branch)
 	if err != nil {
 		return Snapshot{}, &refusal{fmt.Errorf("dataset %q: %w", d.name, err)}
@@ -234,10 +238,12 @@ func (d *Dataset) attempt(ctx context.Context, tbl *table.Table, c change) (Snap
 	if err := c.stage(ctx, tx, tbl, summary(head, c.kind, c.markOn(head))); err != nil {
 		return Snapshot{}, err
 	}
+	killpoint.Here("before-snapshot") // its manifests are stored
 	committed, err := tx.Commit(ctx)
 	if err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, d.zones.rest.blame(err)
 	}
+	killpoint.Here("after-snapshot")
 	return snapshotOf(committed.SnapshotByName(c.branch))
 }
 
@@ -254,8 +260,10 @@ func (d *Dataset) judge(ctx context.Context, before *table.Table, c change, fail
 	if done || err != nil {
 		return false, out, err
 	}
-	if ctx.Err() != nil || tbl.MetadataLocation() == before.MetadataLocation() {
-		return false, Snapshot{}, fmt.Errorf("dataset %q: %w", d.name, failure)
+	if unmoved := tbl.MetadataLocation() == before.MetadataLocation(); ctx.Err() != nil || unmoved {
+		// Some catalogs see a conflict where the table has none.
+		again := ctx.Err() == nil && errors.Is(failure, table.ErrCommitFailed)
+		return again, Snapshot{}, fmt.Errorf("dataset %q: %w", d.name, failure)
 	}
 	if err := c.mayFollow(before, tbl); err != nil {
 		return false, Snapshot{}, fmt.Errorf("dataset %q: %w", d.name, err)
@@ -279,10 +287,31 @@ func (c change) mayFollow(before, now *table.Table) error {
 				c.mark.Flow, c.mark.Seq, c.mark.Epoch, own.Mark.Flow, own.ID, ErrFenced)
 		}
 	}
-	if was != nil {
+	if was != nil && !c.sameMarks(before, now) {
 		return fmt.Errorf("flow %q seq %d: the head was rolled back: %w", c.mark.Flow, c.mark.Seq, ErrFenced)
 	}
 	return nil
+}
+
+// sameMarks tells, where upkeep has let go of the snapshots in between, by the marks whether the change may follow them.
+func (c change) sameMarks(before, now *table.Table) bool {
+	history := ancestors(now, tip(now, c.branch))
+	if len(history) == 0 || history[len(history)-1].ParentSnapshotID == nil {
+		return false // all of it is there
+	}
+	was, err := snapshotOf(tip(before, c.branch))
+	is, err2 := snapshotOf(history[0])
+	if err != nil || err2 != nil {
+		return false
+	}
+	switch c.follow {
+	case followAll:
+		return true
+	case followOthers:
+		return was.marks[c.mark.Flow] == is.marks[c.mark.Flow]
+	default:
+		return maps.Equal(was.marks, is.marks)
+	}
 }
 
 func (f following) allows(other, own string) bool {

@@ -2,7 +2,9 @@ package zone
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
@@ -71,7 +73,14 @@ func (d *Dataset) Mark(flow string) (Mark, bool) {
 // Reload opens the dataset again.
 func (d *Dataset) Reload(ctx context.Context) (*Dataset, error) { return d.zones.Dataset(ctx, d.name) }
 
-func (d *Dataset) load(ctx context.Context) (*table.Table, error) { return d.zones.load(ctx, d.name) }
+// load reads the table. Its metadata may be replaced and removed between asking the catalog where it is and reading it.
+func (d *Dataset) load(ctx context.Context) (*table.Table, error) {
+	tbl, err := d.zones.load(ctx, d.name)
+	for try := 1; try < looks && errors.Is(err, fs.ErrNotExist); try++ {
+		tbl, err = d.zones.load(ctx, d.name)
+	}
+	return tbl, err
+}
 
 // tip is the snapshot that a commit on the branch follows: the branch's own, or
 // main's when the branch doesn't exist yet.

@@ -2,12 +2,15 @@ package zone
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/qanat-data/qanat/core/zone/upkeep"
 )
 
 // LoadTable gives tests the Iceberg table, to act as upkeep or a foreign writer.
@@ -31,3 +34,12 @@ func PlainTable(tb testing.TB, z *Zones, beside *Dataset, schema *arrow.Schema) 
 	}
 	return tbl
 }
+
+// Beside opens a dataset on zones that share nothing but server and catalog with its own, as another process would.
+func Beside(ctx context.Context, d *Dataset) (*Dataset, error) {
+	z := &Zones{client: d.zones.client, catalog: d.zones.catalog, logger: d.zones.logger, alloc: d.zones.alloc, locks: map[Name]*sync.Mutex{}}
+	return z.Dataset(ctx, d.name)
+}
+
+// UpkeepTable is the table of a dataset as upkeep sees it, for tests that come between its steps.
+func UpkeepTable(d *Dataset) upkeep.Table { return d.upkeepTable() }

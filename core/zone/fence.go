@@ -61,6 +61,13 @@ func stageUndo(ctx context.Context, tx *table.Transaction, tbl *table.Table, mar
 	if history.newest == 0 {
 		return &refusal{fmt.Errorf("flow %q: the snapshots of units above %d are gone: they can't be undone", mark.Flow, mark.Seq)}
 	}
+	if history.replayed {
+		gone, come, err := revert(ctx, tbl, history.snapshots)
+		if err != nil {
+			return err
+		}
+		return replaceFiles(ctx, tx, gone, come, p)
+	}
 	if history.replaced {
 		if history.foreign != 0 {
 			return &refusal{fmt.Errorf("flow %q replaced rows before snapshot %d of another flow: it can't be undone", mark.Flow, history.foreign)}
@@ -105,8 +112,11 @@ type undoing struct {
 	units    map[int64]bool // snapshots of units to undo
 	newest   int64          // the highest seq among them
 	replaced bool           // one of them replaced rows
+	replayed bool           // one of them replaced rows of units before it
 	parent   int64          // snapshot before the oldest of them, 0 if none
 	foreign  int64          // a snapshot above it that another flow wrote
+	// snapshots are those of the undone units and replays, the newest first.
+	snapshots []*table.Snapshot
 }
 
 func unitsAbove(tbl *table.Table, mark Mark) (undoing, error) {
@@ -129,10 +139,14 @@ func unitsAbove(tbl *table.Table, mark Mark) (undoing, error) {
 			limit = min(limit, own.Mark.Seq)
 		case own.Kind == "" && own.Mark.Seq > mark.Seq && own.Mark.Seq <= limit:
 			out.units[own.ID] = true
+			out.snapshots = append(out.snapshots, s)
 			out.newest = max(out.newest, own.Mark.Seq)
 			out.replaced = out.replaced || s.Summary.Operation != table.OpAppend
 			out.parent, out.foreign = own.Parent, foreign
-		case own.Kind == "" && own.Mark.Seq <= mark.Seq:
+		case own.Kind == KindReplay && own.Mark.Seq > mark.Seq && own.Mark.Seq <= limit:
+			out.snapshots = append(out.snapshots, s)
+			out.newest, out.replayed = max(out.newest, own.Mark.Seq), true
+		case (own.Kind == "" || own.Kind == KindReplay) && own.Mark.Seq <= mark.Seq:
 			return out, nil
 		}
 	}

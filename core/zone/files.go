@@ -44,10 +44,15 @@ type File struct {
 
 // Files lists the files of a snapshot (0: the head of main) that hold rows.
 func (d *Dataset) Files(ctx context.Context, snapshot int64) ([]File, error) {
-	tbl, err := d.load(ctx)
-	if err != nil {
-		return nil, err
-	}
+	var out []File
+	err := d.look(ctx, func(tbl *table.Table) (err error) {
+		out, err = d.filesOf(ctx, tbl, snapshot)
+		return err
+	})
+	return out, err
+}
+
+func (d *Dataset) filesOf(ctx context.Context, tbl *table.Table, snapshot int64) ([]File, error) {
 	at, err := d.snapshotFor(tbl, snapshot, "")
 	if err != nil || at == nil {
 		return nil, err

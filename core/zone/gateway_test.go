@@ -8,15 +8,21 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/zonetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, zonetest.Leaks()...) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, append(zonetest.Leaks(), goleak.Cleanup(func(code int) {
+		pgtest.StopShared()
+		os.Exit(code)
+	}))...)
+}
 
 // server gives settings on the server that the tests run on.
 func server(t testing.TB, options ...zonetest.Option) zone.Settings {
-	return zonetest.Settings(t, options...)
+	return zonetest.Settings(t, append(options, catalogOf(t)...)...)
 }
 
 func TestFilesOfTheGatewayLieOnThisMachine(t *testing.T) {

@@ -22,8 +22,10 @@ const (
 
 // Kinds of snapshots that are not a unit's.
 const (
-	KindFence = "fence"
-	KindUndo  = "undo"
+	KindFence  = "fence"
+	KindUndo   = "undo"
+	KindReplay = "replay" // units before its mark were made again
+	KindUpkeep = "upkeep" // the same rows in other files
 )
 
 // Mark is how far a flow has come in a dataset: its last unit, and the epoch of the
@@ -39,9 +41,10 @@ type Snapshot struct {
 	ID     int64
 	Parent int64 // 0: none
 	Time   time.Time
-	Kind   string // empty for a unit, or KindFence, KindUndo
-	Mark   Mark   // of the unit, fence or undo; Flow is empty for upkeep and foreign writers
+	Kind   string // empty for a unit, or KindFence, KindUndo, KindReplay, KindUpkeep
+	Mark   Mark   // of the unit, fence, undo or replay; Flow is empty for upkeep and foreign writers
 	Rows   int64  // of the whole dataset
+	Added  int64  // of the rows, those in files that it added
 
 	marks map[string]Mark
 }
@@ -64,6 +67,9 @@ func snapshotOf(s *table.Snapshot) (Snapshot, error) {
 	out.Kind = p[keyKind]
 	var err error
 	if out.Rows, err = parseRows(p["total-records"]); err != nil {
+		return out, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
+	}
+	if out.Added, err = parseRows(p["added-records"]); err != nil {
 		return out, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
 	}
 	if flow := p[keyFlow]; flow != "" {
@@ -105,17 +111,22 @@ func parseMark(flow, value string) (Mark, error) {
 
 // summary is what a snapshot after head says: its own mark, and all marks.
 func summary(head Snapshot, kind string, m Mark) iceberg.Properties {
-	p := iceberg.Properties{
-		keyFlow:  m.Flow,
-		keyEpoch: strconv.FormatUint(m.Epoch, 10),
-		keySeq:   strconv.FormatInt(m.Seq, 10),
-	}
+	p := carried(head, kind)
+	p[keyFlow] = m.Flow
+	p[keyEpoch] = strconv.FormatUint(m.Epoch, 10)
+	p[keySeq] = strconv.FormatInt(m.Seq, 10)
+	p[headPrefix+m.Flow] = fmt.Sprintf("%d/%d", m.Epoch, m.Seq)
+	return p
+}
+
+// carried is what a snapshot after head says of others: all marks.
+func carried(head Snapshot, kind string) iceberg.Properties {
+	p := iceberg.Properties{}
 	if kind != "" {
 		p[keyKind] = kind
 	}
 	for flow, other := range head.marks {
 		p[headPrefix+flow] = fmt.Sprintf("%d/%d", other.Epoch, other.Seq)
 	}
-	p[headPrefix+m.Flow] = fmt.Sprintf("%d/%d", m.Epoch, m.Seq)
 	return p
 }

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/zonetest"
 )
@@ -31,6 +32,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer shared.Close()
+	defer pgtest.StopShared()
 	code := m.Run()
 	if code != 0 {
 		return code
@@ -44,5 +46,5 @@ func run(m *testing.M) int {
 
 // server gives settings on the server that the tests run on.
 func server(t testing.TB, options ...zonetest.Option) zone.Settings {
-	return shared.Settings(t, options...)
+	return shared.Settings(t, append(options, catalogOf(t)...)...)
 }

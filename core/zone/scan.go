@@ -30,6 +30,9 @@ type ScanRequest struct {
 	Branch   string      // empty: main
 	Columns  []string    // empty: all user columns; system columns only by name
 	Units    []UnitRange // empty: every row
+	// Snapshots, if given, are those to read the rows of each flow at, instead of Snapshot and Branch. Units then say which
+	// rows, and each names its flow.
+	Snapshots map[string]int64
 }
 
 // Batches yields batches that the receiver releases; it can be ranged over once.
@@ -39,9 +42,18 @@ type Batches = iter.Seq2[arrow.RecordBatch, error]
 // snapshot, with the columns in the table's order. Stopping early leaks nothing.
 func (d *Dataset) Scan(ctx context.Context, r ScanRequest) (*arrow.Schema, Batches, error) {
 	ctx = d.zones.arrowContext(ctx)
-	tbl, err := d.load(ctx)
-	if err != nil {
-		return nil, nil, err
+	var schema *arrow.Schema
+	var batches Batches
+	err := d.look(ctx, func(tbl *table.Table) (err error) {
+		schema, batches, err = d.scan(ctx, tbl, r)
+		return err
+	})
+	return schema, batches, err
+}
+
+func (d *Dataset) scan(ctx context.Context, tbl *table.Table, r ScanRequest) (*arrow.Schema, Batches, error) {
+	if len(r.Snapshots) > 0 {
+		return d.scanFlows(ctx, tbl, r)
 	}
 	at, err := d.snapshotFor(tbl, r.Snapshot, r.Branch)
 	if err != nil {
@@ -122,6 +134,8 @@ type scanPlan struct {
 	schema     *arrow.Schema
 	flowColumn bool
 	options    []table.ScanOption
+	// at is the snapshot whose files are read, if options don't say: the rows then have the table's newest schema.
+	at *table.Snapshot
 }
 
 func (p scanPlan) read(ctx context.Context, units []UnitRange) (Batches, error) {
@@ -130,7 +144,11 @@ func (p scanPlan) read(ctx context.Context, units []UnitRange) (Batches, error) 
 	if filter != nil {
 		options = append(slices.Clone(p.options), table.WithRowFilter(filter))
 	}
-	tasks, err := p.tbl.Scan(options...).PlanFiles(ctx)
+	planning := options
+	if p.at != nil {
+		planning = append(slices.Clone(options), table.WithSnapshotID(p.at.SnapshotID), table.WithSelectedFields(ColumnSeq))
+	}
+	tasks, err := p.tbl.Scan(planning...).PlanFiles(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +161,9 @@ func (p scanPlan) read(ctx context.Context, units []UnitRange) (Batches, error) 
 			t.Residual = nil
 			whole = append(whole, t)
 		default:
+			if p.at != nil {
+				t.Residual = nil // it is bound to the schema of the snapshot; the scan's own filter does
+			}
 			partial = append(partial, t)
 		}
 	}

@@ -210,15 +210,19 @@ func TestBranchHoldsAUnitUntilItIsReleased(t *testing.T) {
 	if m := mark(t, d, "f"); m.Seq != 1 {
 		t.Errorf("main's mark is %+v", m)
 	}
-	released, err := d.Release(t.Context(), "held/f")
+	two := zone.Mark{Flow: "f", Epoch: 1, Seq: 2}
+	released, err := d.Release(t.Context(), "held/f", two)
 	if err != nil || released.ID != held.ID {
 		t.Fatalf("released %+v, %v", released, err)
 	}
 	if diff := cmp.Diff([]int64{1, 2}, ids(t, d, zone.ScanRequest{})); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := d.Release(t.Context(), "held/f"); !errors.Is(err, zone.ErrNotFound) {
-		t.Errorf("second release: %v", err)
+	if again, err := d.Release(t.Context(), "held/f", two); err != nil || again.ID != held.ID {
+		t.Errorf("second release: %+v, %v", again, err)
+	}
+	if _, err := d.Release(t.Context(), "held/f", zone.Mark{Flow: "f", Epoch: 1, Seq: 3}); !errors.Is(err, zone.ErrNotFound) {
+		t.Errorf("release of a unit that nobody holds: %v", err)
 	}
 }
 
@@ -251,7 +255,13 @@ func TestReleaseAfterATakeover(t *testing.T) {
 		if _, err := d.Fence(t.Context(), "f", 2); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Release(t.Context(), "held/f"); err != nil {
+		if _, err := d.Release(t.Context(), "held/f", zone.Mark{Flow: "f", Epoch: 1, Seq: 2}); !errors.Is(err, zone.ErrFenced) {
+			t.Fatalf("a zombie releases the unit: %v", err)
+		}
+		if _, err := d.Release(t.Context(), "held/f", zone.Mark{Flow: "f", Epoch: 2, Seq: 3}); err == nil {
+			t.Fatal("another unit than the one on the branch was released")
+		}
+		if _, err := d.Release(t.Context(), "held/f", zone.Mark{Flow: "f", Epoch: 2, Seq: 2}); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, ids(t, d, zone.ScanRequest{})); diff != "" {
@@ -273,15 +283,21 @@ func TestDroppedBranchLeavesMain(t *testing.T) {
 	d := create(t, z, "processing.shop.orders", orders)
 	hold(t, d, zone.Mark{Flow: "f", Epoch: 1, Seq: 1}, zone.Append, 2)
 	mustUnit(t, d, zone.Mark{Flow: "g", Epoch: 1, Seq: 1}, zone.Append, 1)
+	if _, err := d.Fence(t.Context(), "f", 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.DropBranch(t.Context(), "held/f", zone.Mark{Flow: "f", Epoch: 1}); !errors.Is(err, zone.ErrFenced) {
+		t.Fatalf("a zombie drops the branch: %v", err)
+	}
 	for range 2 {
-		if err := d.DropBranch(t.Context(), "held/f"); err != nil {
+		if err := d.DropBranch(t.Context(), "held/f", zone.Mark{Flow: "f", Epoch: 2}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if diff := cmp.Diff([]int64{1}, ids(t, d, zone.ScanRequest{})); diff != "" {
 		t.Error(diff)
 	}
-	if err := d.DropBranch(t.Context(), "main"); err == nil {
+	if err := d.DropBranch(t.Context(), "main", zone.Mark{Flow: "f", Epoch: 2}); err == nil {
 		t.Error("main was dropped")
 	}
 }

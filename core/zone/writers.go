@@ -9,6 +9,8 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
+
+	"github.com/qanat-data/qanat/core/killpoint"
 )
 
 // writers share one queue of batches and write a file each. They start when there
@@ -85,6 +87,7 @@ func (w *writers) run() ([]iceberg.DataFile, error) {
 			return files, err
 		}
 		files = append(files, f)
+		killpoint.Here("after-part")
 	}
 	return files, nil
 }

@@ -37,8 +37,9 @@ type Settings struct {
 	// LandingRetention locks each data file and manifest of landing for this long,
 	// where the server has object lock; zero locks nothing.
 	LandingRetention time.Duration
-	DB               *sql.DB // holds the catalog; stays the caller's
+	DB               *sql.DB // holds the catalog, unless REST is set; stays the caller's
 	Dialect          string  // SQLite or Postgres
+	REST             *REST   // a catalog of others instead
 	Logger           hclog.Logger
 	Allocator        memory.Allocator // default: Go's
 }
@@ -46,7 +47,8 @@ type Settings struct {
 // Zones is the entry to all datasets of a project. It is safe for concurrent use.
 type Zones struct {
 	client  *objects.Client
-	catalog *sqlcat.Catalog
+	catalog catalog.Catalog
+	rest    *REST // of the catalog, or nil
 	logger  hclog.Logger
 	alloc   memory.Allocator
 
@@ -66,7 +68,7 @@ func Open(ctx context.Context, s Settings) (*Zones, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := &Zones{client: client, logger: s.Logger, alloc: s.Allocator, locks: map[Name]*sync.Mutex{}}
+	z := &Zones{client: client, rest: s.REST, logger: s.Logger, alloc: s.Allocator, locks: map[Name]*sync.Mutex{}}
 	if err := z.prepare(ctx, s); err != nil {
 		client.Close()
 		return nil, err
@@ -98,9 +100,8 @@ func (z *Zones) prepare(ctx context.Context, s Settings) error {
 		}
 		z.client.Retain(landing, s.LandingRetention)
 	}
-	z.catalog, err = sqlcat.NewCatalog(catalogName, s.DB, sqlcat.SupportedDialect(s.Dialect), iceberg.Properties{})
-	if err != nil {
-		return fmt.Errorf("iceberg catalog: %w", err)
+	if z.catalog, err = openCatalog(ctx, s); err != nil {
+		return err
 	}
 	return z.client.Attach(buckets...)
 }
@@ -108,7 +109,10 @@ func (z *Zones) prepare(ctx context.Context, s Settings) error {
 // Close ends connections to the server. The database stays open.
 func (z *Zones) Close() error {
 	z.client.Close()
-	return z.catalog.Close()
+	if closer, ok := z.catalog.(catalog.Closer); ok {
+		return closer.Close()
+	}
+	return nil
 }
 
 // CreateOptions shape a new dataset.
@@ -134,8 +138,7 @@ func (z *Zones) Create(ctx context.Context, n Name, schema *arrow.Schema, o Crea
 	if err != nil {
 		return nil, fmt.Errorf("dataset %q: %w", n, err)
 	}
-	err = z.catalog.CreateNamespace(ctx, n.namespace(), nil)
-	if err != nil && !errors.Is(err, catalog.ErrNamespaceAlreadyExists) {
+	if err := z.makeNamespace(ctx, n); err != nil {
 		return nil, fmt.Errorf("dataset %q: %w", n, err)
 	}
 	tbl, err := z.catalog.CreateTable(ctx, n.identifier(), sc,
@@ -144,7 +147,10 @@ func (z *Zones) Create(ctx context.Context, n Name, schema *arrow.Schema, o Crea
 		return nil, fmt.Errorf("dataset %q: %w", n, ErrExists)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create dataset %q: %w", n, err)
+		return nil, fmt.Errorf("create dataset %q: %w", n, z.rest.blame(err))
+	}
+	if err := z.placed(ctx, n, tbl); err != nil {
+		return nil, err
 	}
 	return newDataset(z, n, tbl)
 }
@@ -217,14 +223,14 @@ func (z *Zones) load(ctx context.Context, n Name) (*table.Table, error) {
 		return nil, fmt.Errorf("dataset %q: %w", n, ErrNotFound)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load dataset %q: %w", n, err)
+		return nil, fmt.Errorf("load dataset %q: %w", n, z.rest.blame(err))
 	}
 	return tbl, nil
 }
 
 // List names every dataset, in order.
 func (z *Zones) List(ctx context.Context) ([]Name, error) {
-	namespaces, err := z.catalog.ListNamespaces(ctx, nil)
+	namespaces, err := z.namespaces(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list datasets: %w", err)
 	}
@@ -232,7 +238,7 @@ func (z *Zones) List(ctx context.Context) ([]Name, error) {
 	for _, ns := range namespaces {
 		for id, err := range z.catalog.ListTables(ctx, ns) {
 			if err != nil {
-				return nil, fmt.Errorf("list datasets: %w", err)
+				return nil, fmt.Errorf("list datasets: %w", z.rest.blame(err))
 			}
 			if len(id) == 3 && slices.Contains(All(), id[0]) {
 				names = append(names, Name{id[0], id[1], id[2]})

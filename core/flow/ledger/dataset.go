@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -18,6 +19,9 @@ type Writer struct {
 // writing flow; a second one is refused.
 func (l *Ledger) AddWriter(ctx context.Context, w Writer) error {
 	return l.transact(ctx, func(tx statements) error {
+		if err := tx.alone(ctx, "qanat_writers"); err != nil {
+			return err
+		}
 		others, err := writers(ctx, tx, w.Dataset)
 		if err != nil {
 			return err
@@ -73,7 +77,10 @@ type View struct {
 	Dataset   string
 	Overwrite bool             // each unit replaces all before it
 	Seqs      map[string]int64 // by writing flow: its newest visible unit
-	Snapshot  int64            // to read at; 0 means the head, bounded by Seqs, because several flows append
+	Snapshot  int64            // to read at, if one flow writes the dataset; else 0
+	// Snapshots are, if several flows write the dataset, those to read the rows of each at: a snapshot that one of them made may
+	// hold what others have not committed, but what it holds of that one is committed.
+	Snapshots map[string]int64
 }
 
 // Empty says that no unit is visible.
@@ -108,7 +115,7 @@ func (l *Ledger) Views(ctx context.Context, datasets ...string) ([]View, error) 
 		return nil, fmt.Errorf("read the views of %q: %w", datasets, err)
 	}
 	defer func() { _ = rows.Close() }()
-	writing := map[string]int{}
+	writing := map[string]map[string]int64{} // snapshots by dataset and flow, 0 for none yet
 	for rows.Next() {
 		var w Writer
 		var snapshot int64
@@ -116,16 +123,20 @@ func (l *Ledger) Views(ctx context.Context, datasets ...string) ([]View, error) 
 		if err := rows.Scan(&w.Dataset, &w.Flow, &w.Mode, &snapshot, &seq); err != nil {
 			return nil, err
 		}
-		writing[w.Dataset]++
 		view := at[w.Dataset]
+		if writing[w.Dataset] == nil {
+			writing[w.Dataset] = map[string]int64{}
+		}
+		writing[w.Dataset][w.Flow] = snapshot
 		view.Overwrite = view.Overwrite || w.Mode == "overwrite"
 		if snapshot != 0 {
 			view.Seqs[w.Flow], view.Snapshot = seq.Int64, snapshot
 		}
 	}
-	for dataset, writers := range writing {
-		if writers > 1 {
-			at[dataset].Snapshot = 0
+	for dataset, snapshots := range writing {
+		if len(snapshots) > 1 {
+			maps.DeleteFunc(snapshots, func(_ string, snapshot int64) bool { return snapshot == 0 })
+			at[dataset].Snapshot, at[dataset].Snapshots = 0, snapshots
 		}
 	}
 	return views, rows.Err()

@@ -11,18 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"modernc.org/sqlite"
+	"github.com/qanat-data/qanat/core/killpoint"
 )
 
 // ErrFenced says that a newer epoch owns the flow.
 var ErrFenced = errors.New("the flow has been taken over by another runner")
-
-// Busy says that the state database was locked for longer than a statement waits: it may be free the next time.
-func Busy(err error) bool {
-	const busy, locked = 5, 6 // https://sqlite.org/rescode.html
-	failure, ok := errors.AsType[*sqlite.Error](err)
-	return ok && (failure.Code()&0xff == busy || failure.Code()&0xff == locked)
-}
 
 // Verdict says what became of a unit.
 type Verdict string
@@ -32,6 +25,8 @@ const (
 	Committed   Verdict = "committed"
 	Quarantined Verdict = "quarantined" // the whole unit went to quarantine
 	Held        Verdict = "held"        // the unit waits on its branch for a decision
+	Dropped     Verdict = "dropped"     // people gave the held unit up
+	Void        Verdict = "void"        // the held unit counts for nothing: its input is read again
 )
 
 // Unit is one committed unit of a flow.
@@ -46,6 +41,10 @@ type Unit struct {
 	Stages    []Stage           `json:"stages"`
 	Checks    []CheckResult     `json:"checks,omitempty"`
 	Revisions map[string]string `json:"revisions,omitempty"` // of plugins: name to digest
+	Decision  *Decision         `json:"decision,omitempty"`  // about the unit, if it was held
+	Redriven  *Redriven         `json:"redriven,omitempty"`  // if it is made of quarantined rows
+	Replay    *Replay           `json:"replay,omitempty"`    // if it made earlier units again
+	Replayed  int64             `json:"replayed,omitempty"`  // the last unit that made this one again
 	Opened    time.Time         `json:"opened"`
 	Committed time.Time         `json:"committed"`
 }
@@ -58,7 +57,7 @@ type Output struct {
 	Bytes    int64  `json:"bytes"`
 }
 
-// Stage is the account of one stage of a unit, in rows. In a stage that maps rows, In = Out + Rejected + Filtered.
+// Stage is the account of one stage of a unit, in rows. In a stage that maps rows, In = Out + Rejected + Filtered + Dropped.
 type Stage struct {
 	Name     string `json:"name"`
 	Maps     bool   `json:"maps"` // rows are mapped one to one, so the account must balance
@@ -67,6 +66,7 @@ type Stage struct {
 	Rejected int64  `json:"rejected,omitempty"`
 	Filtered int64  `json:"filtered,omitempty"`
 	Warned   int64  `json:"warned,omitempty"`
+	Dropped  int64  `json:"dropped,omitempty"` // with a held unit that people gave up
 }
 
 // CheckResult is the verdict of a check on a unit.
@@ -96,12 +96,12 @@ create table if not exists qanat_writers (
 create table if not exists qanat_totals (
 	flow text not null, place bigint not null, stage text not null, maps boolean not null, rows_in bigint not null,
 	rows_out bigint not null, rejected bigint not null, filtered bigint not null, warned bigint not null,
-	primary key (flow, place, stage));`
+	dropped bigint not null default 0, primary key (flow, place, stage));`
 
 // Open makes the tables where they are missing.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Ledger, error) {
 	l := &Ledger{pool: db, db: statements{runner: db, dialect: dialect}}
-	if _, err := l.db.exec(ctx, strings.ReplaceAll(schema, "bytes", dialect.bytes())); err != nil {
+	if err := l.create(ctx, strings.ReplaceAll(schema+heldSchema+quarantineSchema+replaySchema+upkeepSchema, "bytes", dialect.bytes())); err != nil {
 		return nil, fmt.Errorf("create the ledger's tables: %w", err)
 	}
 	return l, nil
@@ -112,34 +112,38 @@ const keptPositions, smallPosition = 16, 4096
 
 // Append commits a unit: the row is written only if the epoch still owns the flow and the unit is the next one.
 func (l *Ledger) Append(ctx context.Context, u Unit) error {
-	return l.transact(ctx, func(tx statements) error {
-		if err := owned(ctx, tx, u.Flow, u.Epoch); err != nil {
-			return err
-		}
-		var last sql.NullInt64
-		if err := tx.row(ctx, `select max(seq) from qanat_ledger where flow = ?`, u.Flow).Scan(&last); err != nil {
-			return err
-		}
-		if u.Seq != last.Int64+1 {
-			return fmt.Errorf("flow %q: unit %d can't follow unit %d", u.Flow, u.Seq, last.Int64)
-		}
-		doc, err := json.Marshal(u)
-		if err != nil {
-			return err
-		}
-		_, err = tx.exec(ctx,
-			`insert into qanat_ledger (flow, seq, epoch, verdict, position, log_end, unit, committed_at) values (?, ?, ?, ?, ?, ?, ?, ?)`,
-			u.Flow, u.Seq, u.Epoch, string(u.Verdict), []byte(u.Position), u.LogEnd, string(doc), u.Committed.UnixMicro())
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(showDatasets(ctx, tx, u), addTotals(ctx, tx, u)); err != nil {
-			return err
-		}
-		_, err = tx.exec(ctx, `update qanat_ledger set position = null where flow = ? and seq = ? and length(position) > ?`,
-			u.Flow, u.Seq-keptPositions, smallPosition)
+	return l.append(ctx, u, func(tx statements) error { return enter(ctx, tx, u) })
+}
+
+// enter writes a unit's row and what follows from it.
+func enter(ctx context.Context, tx statements, u Unit) error {
+	if err := owned(ctx, tx, u.Flow, u.Epoch); err != nil {
 		return err
-	})
+	}
+	var last sql.NullInt64
+	if err := tx.row(ctx, `select max(seq) from qanat_ledger where flow = ?`, u.Flow).Scan(&last); err != nil {
+		return err
+	}
+	if u.Seq != last.Int64+1 {
+		return fmt.Errorf("flow %q: unit %d can't follow unit %d", u.Flow, u.Seq, last.Int64)
+	}
+	doc, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx,
+		`insert into qanat_ledger (flow, seq, epoch, verdict, position, log_end, unit, committed_at) values (?, ?, ?, ?, ?, ?, ?, ?)`,
+		u.Flow, u.Seq, u.Epoch, string(u.Verdict), []byte(u.Position), u.LogEnd, string(doc), u.Committed.UnixMicro())
+	if err != nil {
+		return err
+	}
+	killpoint.Here("inside-ledger")
+	if err := errors.Join(showDatasets(ctx, tx, u), addTotals(ctx, tx, u), redrive(ctx, tx, u), noteHeld(ctx, tx, u)); err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `update qanat_ledger set position = null where flow = ? and seq = ? and length(position) > ?`,
+		u.Flow, u.Seq-keptPositions, smallPosition)
+	return err
 }
 
 // Last returns the newest unit of a flow.
@@ -156,9 +160,10 @@ func (l *Ledger) Units(ctx context.Context, flow string, after int64, limit int)
 	return l.query(ctx, `where flow = ? and seq > ? order by seq limit ?`, flow, after, limit)
 }
 
-// Flows lists the flows that have a unit or an owner.
+// Flows lists the flows that have a unit or an owner; not shadows.
 func (l *Ledger) Flows(ctx context.Context) ([]string, error) {
-	return l.names(ctx, `select flow from qanat_owners union select flow from qanat_ledger order by 1`)
+	return l.names(ctx, `select flow from qanat_owners where flow not like '%`+shadowMark+`%'
+		union select flow from qanat_ledger where flow not like '%`+shadowMark+`%' order by 1`)
 }
 
 func (l *Ledger) names(ctx context.Context, query string, args ...any) ([]string, error) {

@@ -28,6 +28,7 @@ type runner interface {
 type statements struct {
 	runner  runner
 	dialect Dialect
+	within  bool // a transaction
 }
 
 func (s statements) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
@@ -42,12 +43,22 @@ func (s statements) row(ctx context.Context, query string, args ...any) *sql.Row
 	return s.runner.QueryRowContext(ctx, s.dialect.bind(query), args...)
 }
 
-// forUpdate ends a select whose row the transaction is about to change. SQLite's transactions hold the whole database.
+// forUpdate ends a select whose row nobody else may change before the transaction ends. SQLite's transactions hold the whole
+// database; outside of one there is nothing to wait for.
 func (s statements) forUpdate() string {
-	if s.dialect == Postgres {
+	if s.dialect == Postgres && s.within {
 		return " for update"
 	}
 	return ""
+}
+
+// alone keeps other transactions from changing a table, or reading it in order to change it, until this one ends.
+func (s statements) alone(ctx context.Context, table string) error {
+	if s.dialect != Postgres {
+		return nil
+	}
+	_, err := s.exec(ctx, "lock table "+table+" in share row exclusive mode")
+	return err
 }
 
 // bind numbers the parameters where the dialect wants them numbered. No statement of this package has a ? in a literal.
@@ -67,6 +78,14 @@ func (d Dialect) bind(query string) string {
 	}
 }
 
+// clock is the database's own time in microseconds, so that the clocks of the machines that use it do not matter.
+func (d Dialect) clock() string {
+	if d == Postgres {
+		return "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+	}
+	return "cast(unixepoch('now', 'subsec') * 1000000 as integer)"
+}
+
 // bytes is the type of a column of bytes.
 func (d Dialect) bytes() string {
 	if d == Postgres {
@@ -75,6 +94,14 @@ func (d Dialect) bytes() string {
 	return "blob"
 }
 
+// unansweredError says that a commit failed in a way that leaves open whether it took place.
+type unansweredError struct {
+	err error
+}
+
+func (e *unansweredError) Error() string { return "state database: commit: " + e.err.Error() }
+func (e *unansweredError) Unwrap() error { return e.err }
+
 // transact runs do in a transaction, which ends with its error.
 func (l *Ledger) transact(ctx context.Context, do func(statements) error) error {
 	tx, err := l.pool.BeginTx(ctx, nil)
@@ -82,11 +109,11 @@ func (l *Ledger) transact(ctx context.Context, do func(statements) error) error 
 		return fmt.Errorf("state database: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := do(statements{runner: tx, dialect: l.db.dialect}); err != nil {
+	if err := do(statements{runner: tx, dialect: l.db.dialect, within: true}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("state database: %w", err)
+		return &unansweredError{err}
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func (b *backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	if err == nil {
 		err = b.written(bucket, in.Key)
 	}
-	return out, err
+	return out, b.room(err)
 }
 
 // DeleteObject implements backend.Backend.
@@ -169,7 +169,7 @@ func (b *backend) CompleteMultipartUpload(
 		out.Bucket = in.Bucket
 		err = b.written(in.Bucket, in.Key)
 	}
-	return out, version, err
+	return out, version, b.room(err)
 }
 
 // CreateBucket implements backend.Backend.
@@ -180,7 +180,7 @@ func (b *backend) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, ac
 		at.CreateBucketConfiguration = &types.CreateBucketConfiguration{}
 	}
 	if err := b.posix.CreateBucket(ctx, &at, acl); err != nil {
-		return err
+		return b.room(err)
 	}
 	return errors.Join(syncDir(*at.Bucket), syncDir(b.root))
 }

@@ -132,14 +132,15 @@ func (b *backend) CreateMultipartUpload(
 	if bucket != nil {
 		out.Bucket = *bucket
 	}
-	return out, err
+	return out, b.room(err)
 }
 
 // UploadPart implements backend.Backend.
 func (b *backend) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
 	at := *in
 	at.Bucket = b.at(in.Bucket)
-	return b.posix.UploadPart(ctx, &at)
+	out, err := b.posix.UploadPart(ctx, &at)
+	return out, b.room(err)
 }
 
 // AbortMultipartUpload implements backend.Backend.

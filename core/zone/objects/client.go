@@ -19,11 +19,10 @@ import (
 )
 
 const (
-	defaultRegion   = "us-east-1"
-	maxRetries      = 5
-	responseTimeout = 2 * time.Minute
-	cleanupTimeout  = 30 * time.Second
-	idlePerHost     = 64
+	defaultRegion  = "us-east-1"
+	maxRetries     = 5
+	cleanupTimeout = 30 * time.Second
+	idlePerHost    = 64
 )
 
 // Settings say which server holds the objects.
@@ -35,12 +34,15 @@ type Settings struct {
 	Secure       bool   // https
 	BucketPrefix string // bucket of a zone = BucketPrefix + zone
 	LocalRoot    string // folder of the embedded gateway's buckets; empty for an external server
+	// Timeout is how long nothing may move on a request, in either direction; 0 takes DefaultTimeout.
+	Timeout time.Duration
 }
 
 // Client talks to one server. It is safe for concurrent use.
 type Client struct {
 	core      *minio.Core
 	transport *http.Transport
+	watch     *watched
 	settings  Settings
 	retention map[string]time.Duration // by bucket, read-only after Attach
 	versioned map[string]bool          // buckets with object lock, read-only after Attach
@@ -56,13 +58,17 @@ func NewClient(s Settings) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("objects: %w", err)
 	}
-	transport.ResponseHeaderTimeout = responseTimeout
+	if s.Timeout <= 0 {
+		s.Timeout = DefaultTimeout
+	}
+	transport.ResponseHeaderTimeout = 0 // the watch bounds it, and what lies before and behind
 	transport.MaxIdleConnsPerHost = idlePerHost
+	watch := &watched{next: transport, limit: s.Timeout, health: health{open: map[*watchdog]bool{}}}
 	core, err := minio.NewCore(s.Endpoint, &minio.Options{
 		Creds:        credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""),
 		Secure:       s.Secure,
 		Region:       s.Region,
-		Transport:    transport,
+		Transport:    watch,
 		BucketLookup: minio.BucketLookupPath,
 		MaxRetries:   maxRetries,
 	})
@@ -70,7 +76,7 @@ func NewClient(s Settings) (*Client, error) {
 		return nil, fmt.Errorf("objects: endpoint %q: %w", s.Endpoint, err)
 	}
 	return &Client{
-		core: core, transport: transport, settings: s,
+		core: core, transport: transport, watch: watch, settings: s,
 		retention: map[string]time.Duration{}, versioned: map[string]bool{},
 	}, nil
 }
@@ -96,14 +102,14 @@ func (c *Client) EnsureLockBucket(ctx context.Context, bucket string) error {
 func (c *Client) ensure(ctx context.Context, bucket string, opts minio.MakeBucketOptions) error {
 	exists, err := c.core.BucketExists(ctx, bucket)
 	if err != nil {
-		return fmt.Errorf("objects: bucket %q: %w", bucket, err)
+		return fmt.Errorf("objects: bucket %q: %w", bucket, c.blame(err))
 	}
 	if exists {
 		return nil
 	}
 	err = c.core.MakeBucket(ctx, bucket, opts)
 	if err != nil && !hasCode(err, "BucketAlreadyOwnedByYou", "BucketAlreadyExists") {
-		return fmt.Errorf("objects: make bucket %q: %w", bucket, err)
+		return fmt.Errorf("objects: make bucket %q: %w", bucket, c.blame(err))
 	}
 	return nil
 }
@@ -116,7 +122,7 @@ func (c *Client) Locked(ctx context.Context, bucket string) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("objects: lock of bucket %q: %w", bucket, err)
+		return false, fmt.Errorf("objects: lock of bucket %q: %w", bucket, c.blame(err))
 	}
 	c.versioned[bucket] = status == "Enabled"
 	return c.versioned[bucket], nil
@@ -144,7 +150,7 @@ func (c *Client) Download(ctx context.Context, uri, path string) error {
 	}
 	body, _, _, err := c.core.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
 	if err != nil {
-		return objectError("get", uri, err)
+		return c.failure("get", uri, err)
 	}
 	defer func() { _ = body.Close() }()
 	f, err := os.CreateTemp(filepath.Dir(path), ".download-*")
@@ -157,7 +163,7 @@ func (c *Client) Download(ctx context.Context, uri, path string) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
-		return fmt.Errorf("objects: download %q: %w", uri, err)
+		return c.failure("download", uri, err)
 	}
 	return nil
 }

@@ -40,22 +40,29 @@ func (f *file) measure() (int64, []byte, error) {
 	}
 	opts := minio.GetObjectOptions{}
 	opts.Set("Range", "bytes=-"+strconv.Itoa(tailBytes))
-	body, o, header, err := f.io.client.core.GetObject(f.io.ctx, f.bucket, f.key, opts)
+	var tail []byte
+	var size int64
+	var total string
+	err := f.io.whole("open", f.uri, func() error {
+		body, o, header, err := f.io.client.core.GetObject(f.io.ctx, f.bucket, f.key, opts)
+		if err != nil {
+			return err
+		}
+		size = o.Size
+		_, total, _ = strings.Cut(header.Get("Content-Range"), "/")
+		tail, err = io.ReadAll(body)
+		return errors.Join(err, body.Close())
+	})
 	if hasCode(err, "InvalidRange") {
 		f.size = 0
 		return 0, nil, nil
 	}
 	if err != nil {
-		return 0, nil, objectError("open", f.uri, err)
+		return 0, nil, err
 	}
-	tail, err := io.ReadAll(body)
-	if err = errors.Join(err, body.Close()); err != nil {
-		return 0, nil, objectError("read", f.uri, err)
-	}
-	size := o.Size
-	if _, total, ok := strings.Cut(header.Get("Content-Range"), "/"); ok {
+	if total != "" {
 		if size, err = strconv.ParseInt(total, 10, 64); err != nil {
-			return 0, nil, objectError("read", f.uri, fmt.Errorf("content range %q: %w", header.Get("Content-Range"), err))
+			return 0, nil, objectError("read", f.uri, fmt.Errorf("content range %q: %w", total, err))
 		}
 	}
 	if size < int64(len(tail)) {
@@ -91,15 +98,14 @@ func (f *file) readRange(p []byte, off int64) error {
 	if err := opts.SetRange(off, off+int64(len(p))-1); err != nil {
 		return objectError("read", f.uri, err)
 	}
-	body, _, _, err := f.io.client.core.GetObject(f.io.ctx, f.bucket, f.key, opts)
-	if err != nil {
-		return objectError("read", f.uri, err)
-	}
-	_, err = io.ReadFull(body, p)
-	if err = errors.Join(err, body.Close()); err != nil {
-		return objectError("read", f.uri, err)
-	}
-	return nil
+	return f.io.whole("read", f.uri, func() error {
+		body, _, _, err := f.io.client.core.GetObject(f.io.ctx, f.bucket, f.key, opts)
+		if err != nil {
+			return err
+		}
+		_, err = io.ReadFull(body, p)
+		return errors.Join(err, body.Close())
+	})
 }
 
 // Read streams from the current offset.
@@ -114,12 +120,15 @@ func (f *file) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		if err != nil {
-			return 0, objectError("read", f.uri, err)
+			return 0, f.io.client.failure("read", f.uri, err)
 		}
 		f.stream = body
 	}
 	n, err := f.stream.Read(p)
 	f.offset += int64(n)
+	if err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
+		err = f.io.client.failure("read", f.uri, err)
+	}
 	return n, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	iceio "github.com/apache/iceberg-go/io"
@@ -46,15 +47,36 @@ func (f *fileIO) ReadFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, _, _, err := f.client.core.GetObject(f.ctx, bucket, key, minio.GetObjectOptions{})
+	var data []byte
+	err = f.whole("get", name, func() error {
+		body, _, _, err := f.client.core.GetObject(f.ctx, bucket, key, minio.GetObjectOptions{})
+		if err != nil {
+			return err
+		}
+		data, err = io.ReadAll(body)
+		return errors.Join(err, body.Close())
+	})
 	if err != nil {
-		return nil, objectError("get", name, err)
+		return nil, err
 	}
-	data, err := io.ReadAll(body)
-	if err = errors.Join(err, body.Close()); err != nil {
-		return nil, objectError("get", name, err)
+	return current(name, data, time.Now())
+}
+
+// readTries is how often an answer that was cut off is asked for again. minio-go repeats requests only until an answer begins.
+const readTries = 3
+
+// whole gets an answer again that was cut off on its way.
+func (f *fileIO) whole(op, name string, get func() error) error {
+	var err error
+	for range readTries {
+		if err = get(); err == nil {
+			return nil
+		}
+		if f.ctx.Err() != nil || !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
+			break
+		}
 	}
-	return data, nil
+	return f.client.failure(op, name, err)
 }
 
 // Create starts an object; it exists once the writer is closed.
@@ -82,7 +104,7 @@ func (f *fileIO) put(name, bucket, key string, data []byte) error {
 	_, err := f.client.core.PutObject(f.ctx, bucket, key, bytes.NewReader(data), int64(len(data)), "", "",
 		f.client.putOptions(bucket, key))
 	if err != nil {
-		return objectError("put", name, err)
+		return f.client.failure("put", name, err)
 	}
 	return nil
 }
@@ -98,7 +120,7 @@ func (f *fileIO) WalkDir(root string, visit fs.WalkDirFunc) error {
 	defer cancel()
 	for o := range f.client.core.Client.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
 		if o.Err != nil {
-			return objectError("list", root, o.Err)
+			return f.client.failure("list", root, o.Err)
 		}
 		err := visit(uri(bucket, o.Key), fs.FileInfoToDirEntry(info{o.Key, o.Size, o.LastModified}), nil)
 		if errors.Is(err, fs.SkipAll) || errors.Is(err, fs.SkipDir) {
@@ -119,7 +141,7 @@ func (f *fileIO) Stat(name string) (fs.FileInfo, error) {
 	}
 	o, err := f.client.core.StatObject(f.ctx, bucket, key, minio.StatObjectOptions{})
 	if err != nil {
-		return nil, objectError("stat", name, err)
+		return nil, f.client.failure("stat", name, err)
 	}
 	return info{key, o.Size, o.LastModified}, nil
 }
@@ -156,6 +178,11 @@ func hasCode(err error, codes ...string) bool {
 		return false
 	}
 	return slices.Contains(codes, response.Code)
+}
+
+// failure is the error of an operation on an object, with the server named where it is to blame.
+func (c *Client) failure(op, name string, err error) error {
+	return objectError(op, name, c.blame(err))
 }
 
 func objectError(op, name string, err error) error {

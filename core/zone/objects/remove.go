@@ -21,7 +21,7 @@ func (f *fileIO) Remove(name string) error {
 	ctx, cancel := f.cleanup()
 	defer cancel()
 	if err := f.client.remove(ctx, bucket, key); err != nil {
-		return objectError("remove", name, err)
+		return f.client.failure("remove", name, err)
 	}
 	return nil
 }
@@ -37,7 +37,7 @@ func (c *Client) remove(ctx context.Context, bucket, key string) error {
 		return err
 	}
 	err = c.core.RemoveObject(ctx, bucket, key, minio.RemoveObjectOptions{VersionID: o.VersionID})
-	if hasCode(err, "AccessDenied", "ObjectLocked", "InvalidRequest") {
+	if denied(err) {
 		return c.core.RemoveObject(ctx, bucket, key, minio.RemoveObjectOptions{})
 	}
 	return err
@@ -66,7 +66,7 @@ func (f *fileIO) DeleteFiles(_ context.Context, names []string) ([]string, error
 		for _, key := range keys {
 			err, bad := failed[key]
 			if bad && !hasCode(err, "NoSuchKey") {
-				errs = append(errs, objectError("remove", uri(bucket, key), err))
+				errs = append(errs, f.client.failure("remove", uri(bucket, key), err))
 				continue
 			}
 			deleted = append(deleted, uri(bucket, key))

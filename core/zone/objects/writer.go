@@ -126,14 +126,14 @@ func (w *writer) failure() error {
 	if w.err == nil {
 		return nil
 	}
-	return objectError("put", w.uri, w.err)
+	return w.io.client.failure("put", w.uri, w.err)
 }
 
 func (w *writer) fail(err error) error {
 	w.mutex.Lock()
 	w.err = errors.Join(w.err, err)
 	w.mutex.Unlock()
-	return objectError("put", w.uri, err)
+	return w.io.client.failure("put", w.uri, err)
 }
 
 // Close publishes the object, or removes what was sent when something failed.
@@ -147,12 +147,12 @@ func (w *writer) Close() error {
 		_, err := w.io.client.core.PutObject(w.io.ctx, w.bucket, w.key,
 			bytes.NewReader(w.buffer), int64(len(w.buffer)), "", "", w.options)
 		if err != nil {
-			return objectError("put", w.uri, err)
+			return w.io.client.failure("put", w.uri, err)
 		}
 		return nil
 	}
 	if err := w.finish(); err != nil {
-		return errors.Join(objectError("put", w.uri, err), w.abort())
+		return errors.Join(w.io.client.failure("put", w.uri, err), w.abort())
 	}
 	return nil
 }

@@ -57,3 +57,17 @@ func Versions(t testing.TB, s zone.Settings, location string) map[string]bool {
 	}
 	return out
 }
+
+// Stored counts the objects below s3://bucket/prefix and their bytes.
+func Stored(t testing.TB, s zone.Settings, location string) (objects int, bytes int64) {
+	t.Helper()
+	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(location, "s3://"), "/")
+	for o := range client(t, s).ListObjects(t.Context(), bucket, minio.ListObjectsOptions{Prefix: prefix + "/", Recursive: true}) {
+		if o.Err != nil {
+			t.Fatal(o.Err)
+		}
+		objects++
+		bytes += o.Size
+	}
+	return objects, bytes
+}

@@ -1,0 +1,226 @@
+package upkeep
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/apache/iceberg-go"
+	iceio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/qanat-data/qanat/core/killpoint"
+)
+
+// batchBytes bounds the work that is lost when a commit is.
+const batchBytes = 1 << 30
+
+// compact puts small files together and merges manifests.
+func (k *keeper) compact(ctx context.Context) error {
+	for range attempts {
+		plan, err := k.plan(ctx)
+		if err != nil {
+			return err
+		}
+		if k.DryRun {
+			k.foretell(plan)
+			return nil
+		}
+		err = k.carryOut(ctx, plan)
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+	k.keep("small files and manifests: others changed the dataset %d times meanwhile", attempts)
+	return nil
+}
+
+func (k *keeper) foretell(p plan) {
+	for _, g := range p.groups {
+		for _, f := range g {
+			k.report.Compacted.add(f.bytes)
+		}
+		k.report.Into.Count += max(1, (bytesOf(g)+k.Policy.Compact.Target-1)/k.Policy.Compact.Target)
+	}
+	k.report.Into.Bytes = k.report.Compacted.Bytes
+	k.report.Files.After += k.report.Into.Count - k.report.Compacted.Count
+}
+
+// plan is what to put together in a state of the table.
+type plan struct {
+	tbl    *table.Table
+	head   *table.Snapshot
+	groups [][]file
+}
+
+func (k *keeper) plan(ctx context.Context) (plan, error) {
+	tbl, err := k.Load(ctx)
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{tbl: tbl, head: tbl.CurrentSnapshot()}
+	if p.head == nil || k.Policy.Compact.Off {
+		return p, nil
+	}
+	fs, err := tbl.FS(ctx)
+	if err != nil {
+		return p, err
+	}
+	deletes, err := hasDeletes(fs, p.head)
+	if err != nil {
+		return p, err
+	}
+	if deletes {
+		k.keep("small files: rows of the dataset are deleted by files of their own, and those are not merged yet")
+		return p, nil
+	}
+	files, err := k.files(tbl, fs, p.head)
+	if err != nil {
+		return p, err
+	}
+	open, err := k.open(tbl.Metadata(), p.head)
+	p.groups = groups(files, k.Policy.Compact, func(f file) bool {
+		return f.first <= f.last && f.last <= k.visible(f.flow) && !open[f.added]
+	})
+	return p, err
+}
+
+// open are the snapshots of units that are not in the ledger. They may be taken back, which goes by the files that they added.
+func (k *keeper) open(meta table.Metadata, head *table.Snapshot) (map[int64]bool, error) {
+	out := map[int64]bool{}
+	for _, s := range ancestors(meta, head) {
+		origin, err := k.Origin(s)
+		if err != nil {
+			return nil, fmt.Errorf("dataset %q: %w", k.Name, err)
+		}
+		if origin.Unit && origin.Seq > k.Visible[origin.Flow] {
+			out[s.SnapshotID] = true
+		}
+	}
+	return out, nil
+}
+
+// visible is the newest unit of a flow in the ledger. A dataset without a flow column has one flow.
+func (k *keeper) visible(flow string) int64 {
+	if k.FlowColumn != "" || flow != "" {
+		return k.Visible[flow]
+	}
+	if len(k.Visible) != 1 {
+		return 0
+	}
+	for _, seq := range k.Visible {
+		return seq
+	}
+	return 0
+}
+
+// hasDeletes tells whether a snapshot has files that delete rows of others.
+func hasDeletes(fs iceio.IO, s *table.Snapshot) (bool, error) {
+	list, err := s.Manifests(fs)
+	if err != nil {
+		return false, fmt.Errorf("manifests of snapshot %d: %w", s.SnapshotID, err)
+	}
+	for _, m := range list {
+		if m.ManifestContent() == iceberg.ManifestContentDeletes && (m.HasAddedFiles() || m.HasExistingFiles()) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// files are the data files of a snapshot. Those whose units can't be told get a range that nothing may touch.
+func (k *keeper) files(tbl *table.Table, fs iceio.IO, s *table.Snapshot) ([]file, error) {
+	list, err := s.Manifests(fs)
+	if err != nil {
+		return nil, fmt.Errorf("manifests of snapshot %d: %w", s.SnapshotID, err)
+	}
+	seq, _ := tbl.Schema().FindFieldByName(k.SeqColumn)
+	flow, _ := tbl.Schema().FindFieldByName(k.FlowColumn)
+	var out []file
+	for _, m := range list {
+		for e, err := range m.Entries(fs, true) {
+			if err != nil {
+				return nil, fmt.Errorf("manifest %q: %w", m.FilePath(), err)
+			}
+			f := fileOf(e.DataFile(), seq.ID, flow.ID, k.FlowColumn != "")
+			f.added = e.SnapshotID()
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+func fileOf(d iceberg.DataFile, seqID, flowID int, hasFlow bool) file {
+	f := file{data: d, path: d.FilePath(), bytes: d.FileSizeBytes(), first: 1}
+	low, high := d.LowerBoundValues(), d.UpperBoundValues()
+	first, last := low[seqID], high[seqID]
+	if len(first) != 8 || len(last) != 8 || d.FileFormat() != iceberg.ParquetFile {
+		return f
+	}
+	if hasFlow {
+		if len(low[flowID]) == 0 || string(low[flowID]) != string(high[flowID]) {
+			return f
+		}
+		f.flow = string(low[flowID])
+	}
+	f.first = int64(binary.LittleEndian.Uint64(first)) //nolint:gosec // Iceberg stores longs as two's complement
+	f.last = int64(binary.LittleEndian.Uint64(last))   //nolint:gosec // see above
+	return f
+}
+
+// carryOut writes and commits a plan, some groups at a time.
+func (k *keeper) carryOut(ctx context.Context, p plan) error {
+	if p.head == nil {
+		return nil
+	}
+	if len(p.groups) == 0 {
+		return k.replace(ctx, p, nil, nil)
+	}
+	for len(p.groups) > 0 {
+		var some [][]file
+		var bytes int64
+		for len(p.groups) > 0 && (len(some) == 0 || bytes+bytesOf(p.groups[0]) <= batchBytes) {
+			bytes += bytesOf(p.groups[0])
+			some, p.groups = append(some, p.groups[0]), p.groups[1:]
+		}
+		if err := k.rewrite(ctx, p, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rewrite puts groups together, and puts what it wrote in their place.
+func (k *keeper) rewrite(ctx context.Context, p plan, some [][]file) error {
+	written, err := k.write(ctx, p.tbl, some)
+	if err != nil {
+		return err
+	}
+	killpoint.Here("after-compact-write")
+	var old []iceberg.DataFile
+	for _, g := range some {
+		for _, f := range g {
+			old = append(old, f.data)
+		}
+	}
+	if err := k.replace(ctx, p, old, written); err != nil {
+		return errors.Join(err, k.discard(ctx, written))
+	}
+	for _, f := range old {
+		k.report.Compacted.add(f.FileSizeBytes())
+	}
+	for _, f := range written {
+		k.report.Into.add(f.FileSizeBytes())
+	}
+	return nil
+}
+
+// discard removes files that were not committed; what stays is an orphan.
+func (k *keeper) discard(ctx context.Context, files []iceberg.DataFile) error {
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f.FilePath()
+	}
+	return k.remove(context.WithoutCancel(ctx), paths)
+}

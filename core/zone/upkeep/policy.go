@@ -1,0 +1,41 @@
+package upkeep
+
+import "time"
+
+// Policy says how a dataset is kept.
+type Policy struct {
+	Compact   Compact
+	Snapshots Snapshots
+	// Grace is how long a data file stays after the last snapshot that referred to it went: the longest that a reader may take.
+	Grace time.Duration
+	// Orphans is how old an object must be that nothing ever referred to: longer than the longest unit takes.
+	Orphans time.Duration
+}
+
+// Compact says when small files are put together.
+type Compact struct {
+	Off    bool
+	Below  int64 // a file with fewer bytes is small
+	Files  int   // so many that lie together are put together
+	Target int64 // size of the files that are made
+}
+
+// Snapshots says which snapshots stay.
+type Snapshots struct {
+	Keep        int           // so many of the newest
+	YoungerThan time.Duration // those that were the newest this long ago, …
+	Most        int           // … up to this many
+	// Settle is how long a snapshot stays that was the newest, however many there are: between being told of a snapshot and opening
+	// it, a reader has nothing that holds it.
+	Settle time.Duration
+}
+
+// Defaults are what is good for most datasets.
+func Defaults() Policy {
+	return Policy{
+		Compact:   Compact{Below: 64 << 20, Files: 16, Target: 256 << 20},
+		Snapshots: Snapshots{Keep: 20, YoungerThan: 10 * time.Minute, Most: 50, Settle: 5 * time.Second},
+		Grace:     time.Hour,
+		Orphans:   24 * time.Hour,
+	}
+}

@@ -15,7 +15,7 @@ MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 export QANAT_TEST_DATA ?= $(abspath ../shared/data)
 export QANAT_MINIO := $(TOOLS)/minio
 
-.PHONY: help build demo test test-short bench lint fmt gen check-gen clean
+.PHONY: help build demo test test-crash test-short bench lint fmt gen check-gen clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ demo: build ## run the example pipeline on embedded servers and query its result
 
 test: lint check-gen build tools ## install what is missing and run everything
 	go test -tags=duckdb_arrow,minio -count=1 -timeout 60m ./...
+
+test-crash: build ## kill everything everywhere, and compare; see e2e/README.md
+	report=$$(mktemp) && QANAT_SLOW=1 QANAT_CRASH_REPORT=$$report go test -count=1 -parallel 4 -timeout 90m ./e2e/crash; status=$$?; \
+	cat $$report; rm -f $$report; test $$status = 0
+	QANAT_SLOW=1 go test -count=1 -v -timeout 60m ./e2e/mutants
+	QANAT_SLOW=1 go test -count=1 -v -timeout 30m -run 'TestMemoryOfTheCore' ./e2e
 
 test-short: ## unit tests only, without linters and servers of others
 	go test -short ./core/... ./sdk/... ./registry/... ./specs/... ./plugins/... ./cmd/...

@@ -73,6 +73,9 @@ func (m *MinIOServer) Env() []string {
 }
 
 // Objects is the objects block of a project file that uses the server.
-func (m *MinIOServer) Objects() string {
-	return fmt.Sprintf("objects:\n  endpoint: %s\n  access_key: ${env:S3_ACCESS_KEY}\n  secret_key: ${env:S3_SECRET_KEY}\n  secure: false\n", m.Endpoint)
+func (m *MinIOServer) Objects() string { return m.ObjectsAt(m.Endpoint) }
+
+// ObjectsAt is the same by another way to the server.
+func (m *MinIOServer) ObjectsAt(endpoint string) string {
+	return fmt.Sprintf("objects:\n  endpoint: %s\n  access_key: ${env:S3_ACCESS_KEY}\n  secret_key: ${env:S3_SECRET_KEY}\n  secure: false\n", endpoint)
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,7 +93,9 @@ type Project struct {
 	Env []string // added to the environment of every command
 	// Limit is how long a command may take before it counts as hung.
 	Limit time.Duration
-	exe   string
+	// Machine, if set, is the name of the machine that commands believe to run on.
+	Machine string
+	exe     string
 }
 
 // New copies a folder of specs (below e2e/testdata, or absolute) into a project folder of the test's own.
@@ -109,6 +112,13 @@ func New(t testing.TB, specs string) *Project {
 	return p
 }
 
+// With is the same project for commands with more in their environment.
+func (p *Project) With(env ...string) *Project {
+	with := *p
+	with.Env = append(slices.Clip(p.Env), env...)
+	return &with
+}
+
 // Result is what a command did.
 type Result struct {
 	Out, Err string
@@ -118,10 +128,28 @@ type Result struct {
 // Command readies a command in the project folder.
 func (p *Project) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.exe, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if p.Machine != "" {
+		cmd = exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", named, "sh", p.Machine, p.exe}, args...)...)
+		cmd.SysProcAttr = elsewhere()
+	}
 	cmd.Dir = p.Dir
 	cmd.Env = append(os.Environ(), p.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
+}
+
+// named gives the machine a name, where only this process and those that it starts see it, and becomes the command.
+const named = `hostname "$1" 2>/dev/null || echo "$1" >/proc/sys/kernel/hostname; shift; exec "$@"`
+
+// elsewhere starts a process that may give the machine a name of its own. Who is not root becomes it in a space of users of its own.
+func elsewhere() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWUTS}
+	if os.Getuid() != 0 {
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	return attr
 }
 
 // Run runs a command to its end.

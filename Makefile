@@ -15,7 +15,7 @@ MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 export QANAT_TEST_DATA ?= $(abspath ../shared/data)
 export QANAT_MINIO := $(TOOLS)/minio
 
-.PHONY: help build demo test test-crash test-short bench lint fmt gen check-gen clean
+.PHONY: help build demo test test-crash test-short fuzz-short bench lint fmt gen check-gen tools postgres clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,17 +31,20 @@ demo: build ## run the example pipeline on embedded servers and query its result
 	@echo
 	@cd demo && QANAT_PLUGINS=$(BIN)/plugins $(BIN)/qanat query "select day, country, orders, revenue from curated.shop.daily order by revenue desc limit 10"
 
-test: lint check-gen build tools ## install what is missing and run everything
+test: lint check-gen build tools fuzz-short ## install what is missing and run everything
 	go test -tags=duckdb_arrow,minio -count=1 -timeout 60m ./...
 
 test-crash: build ## kill everything everywhere, and compare; see e2e/README.md
 	report=$$(mktemp) && QANAT_SLOW=1 QANAT_CRASH_REPORT=$$report go test -count=1 -parallel 4 -timeout 90m ./e2e/crash; status=$$?; \
 	cat $$report; rm -f $$report; test $$status = 0
 	QANAT_SLOW=1 go test -count=1 -v -timeout 60m ./e2e/mutants
-	QANAT_SLOW=1 go test -count=1 -v -timeout 30m -run 'TestMemoryOfTheCore' ./e2e
+	QANAT_SLOW=1 go test -count=1 -v -timeout 30m -run 'TestMemoryOfTheCore|ObjectStore|NATS|RoomOnTheDisk|DiskStaysFull|StateDatabase|ClockThat|SignsOfLife|PowerLoss|AreZombies' ./e2e
 
 test-short: ## unit tests only, without linters and servers of others
 	go test -short ./core/... ./sdk/... ./registry/... ./specs/... ./plugins/... ./cmd/...
+
+fuzz-short: ## run every fuzz target for a moment; FUZZ_SECONDS=3600 searches longer
+	@.ci/fuzz
 
 bench: build ## measure the plugin hop, and generator to landing beside iceberg-go; see e2e/bench/RESULTS.md
 	go test -run '^$$' -bench 'Hop' -benchtime 3x ./core/pluginhost
@@ -60,7 +63,15 @@ gen: ## generate code and schemas
 check-gen: ## check that what is generated is current
 	go run ./specs/proto/gen -check
 
-tools: $(TOOLS)/minio ## install the servers that tests need
+tools: $(TOOLS)/minio postgres ## install the servers that tests need
+
+# Debian's packages, unless there is a server: at QANAT_POSTGRES_BIN, in the path, or where Debian puts it.
+postgres:
+	@test -x "$${QANAT_POSTGRES_BIN:-/nowhere}/initdb" || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+	  as=; test "$$(id -u)" = 0 || as=sudo; \
+	  command -v apt-get >/dev/null && { test -z "$$as" || command -v sudo >/dev/null; } && \
+	  $$as apt-get update && $$as apt-get install -y postgresql postgresql-contrib || { \
+	    echo "tests need a PostgreSQL server (initdb, postgres): install one, or set QANAT_POSTGRES_BIN to the folder of its binaries" >&2; exit 1; }; }
 
 clean: ## remove what was built
 	rm -rf bin demo .tools

@@ -86,7 +86,7 @@ func TestANATSServerThatTakesEverythingAndNeverAnswersIsNotWaitedForWithoutEnd(t
 	t.Parallel()
 	server := rig.NATS(t)
 	way := rig.NewToxic(t, server.Address())
-	s := onNATS(t, server, way.Address(), "patience: 12s\n")
+	s := onNATS(t, server, way.Address(), short)
 	running := s.Start("run", "rows")
 	s.landing(running, 2)
 	way.Poison(rig.Poison{Kind: "timeout", Upstream: true, Attributes: map[string]int64{"timeout": 0}})

@@ -61,7 +61,7 @@ func (s *sick) remains(db *sql.DB) []string {
 // end, and wakes the first one up: it must change nothing. Servers are embedded in a third process, or real ones.
 func TestRunnersThatHangAnywhereAreZombiesOnceTheyWakeUp(t *testing.T) {
 	t.Parallel()
-	moments := 2
+	moments := 1
 	if slow() {
 		moments = 8
 	}

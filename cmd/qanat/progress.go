@@ -77,6 +77,9 @@ func (p *progressLines) show() {
 		}
 		p.states[name] = string(status.State) + status.Note
 		line := progressLine(status, width)
+		if p.redraw && status.Note != "" && !status.State.Ended() { // what is waited for must not be what doesn't fit
+			line = waitingLine(status, width)
+		}
 		if p.redraw {
 			line = "\x1b[2K" + clip(line, columns(p.out))
 		}
@@ -103,6 +106,11 @@ func clip(line string, width int) string {
 		return line
 	}
 	return string(runes[:max(0, width-2)]) + "…"
+}
+
+// waitingLine is the line of a flow that waits for something.
+func waitingLine(s flow.Status, width int) string {
+	return fmt.Sprintf("%-*s  %-8s  %s", width, s.Flow, s.State, strings.Join(strings.Fields(s.Note), " "))
 }
 
 func progressLine(s flow.Status, width int) string {

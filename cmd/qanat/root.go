@@ -146,6 +146,7 @@ func exitCode(err error) int {
 	var faults *engine.FaultsError
 	var plan *engine.PlanError
 	var held *flow.HeldError
+	var replayHeld *flow.ReplayHeldError
 	var environment *environmentError
 	switch {
 	case err == nil:
@@ -156,7 +157,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &plan):
 		return planCode(plan)
-	case errors.As(err, &held):
+	case errors.As(err, &held), errors.As(err, &replayHeld):
 		return exitBlocked
 	case flow.Surroundings(err):
 		return exitEnvironment

@@ -194,8 +194,3 @@ func TestALogThatHasLostItsEndIsTakenOver(t *testing.T) {
 		taker.Close()
 	}
 }
-
-func nextOf(ctx context.Context, t *testing.T, r *Reader) Message {
-	t.Helper()
-	return next(ctx, t, r)
-}

@@ -113,7 +113,7 @@ func (p *Project) path(path string) string {
 func (p *Project) Start(ctx context.Context) error {
 	store := p.resolved.Objects
 	running, err := instance.Open(ctx, instance.Settings{
-		Dir:  filepath.Join(p.Bundle.Dir, StateDir),
+		Dir: filepath.Join(p.Bundle.Dir, StateDir), Project: p.resolved.Name,
 		NATS: natsOf(p.resolved, p.path(p.resolved.NATS.Credentials)),
 		Objects: objects.Settings{
 			Endpoint: store.Endpoint, AccessKey: store.AccessKey.Reveal(), SecretKey: store.SecretKey.Reveal(),

@@ -93,7 +93,7 @@ func (p *Project) flowReport(ctx context.Context, name string) (FlowReport, erro
 	if found {
 		f.Epoch = owner.Epoch
 		if owner.Name != "" && flow.Alive(owner) {
-			f.State, f.Runner = "running", owner.Name
+			f.State, f.Runner, f.Note = "running", owner.Name, flow.Silence(owner)
 		}
 	}
 	if err := p.waiting(ctx, &f); err != nil {

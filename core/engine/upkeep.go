@@ -126,7 +126,7 @@ const (
 // look looks after one dataset, unless somebody else does.
 func (k *upkeeper) look(ctx context.Context, name zone.Name, s scope, dryRun bool) (upkeep.Report, error) {
 	report := upkeep.Report{Dataset: name.String(), DryRun: dryRun, Kept: []string{}}
-	held, ours, err := k.ledger.TakeUpkeep(ctx, name.String(), k.owner, upkeepLease)
+	held, ours, err := k.take(ctx, name)
 	if err != nil {
 		return report, err
 	}
@@ -150,6 +150,18 @@ func (k *upkeeper) look(ctx context.Context, name zone.Name, s scope, dryRun boo
 		held.Commits, err = dataset.Commits(ctx)
 	}
 	return report, errors.Join(err, k.ledger.EndUpkeep(context.WithoutCancel(ctx), held, sweep && err == nil && !dryRun))
+}
+
+// take takes a dataset's upkeep, also from a process of this machine that died with it.
+func (k *upkeeper) take(ctx context.Context, name zone.Name) (ledger.Upkeep, bool, error) {
+	held, ours, err := k.ledger.TakeUpkeep(ctx, name.String(), k.owner, upkeepLease)
+	if err != nil || ours || flow.Alive(ledger.Owner{Name: held.Owner}) {
+		return held, ours, err
+	}
+	if err := k.ledger.EndUpkeep(ctx, held, false); err != nil {
+		return held, false, err
+	}
+	return k.ledger.TakeUpkeep(ctx, name.String(), k.owner, upkeepLease)
 }
 
 // hold keeps the lease until the returned function is called.

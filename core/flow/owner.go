@@ -145,7 +145,11 @@ func (t *tenure) beat(ctx context.Context, epoch uint64, lose context.CancelCaus
 			return
 		}
 		began := time.Now()
-		err := t.sign(ctx, epoch, min(2*t.runtime.heartbeat(), stale-time.Since(last)))
+		within := min(2*t.runtime.heartbeat(), stale-time.Since(last))
+		if within <= 0 { // it slept, and is to learn whether somebody has taken over meanwhile
+			within = t.runtime.heartbeat()
+		}
+		err := t.sign(ctx, epoch, within)
 		switch {
 		case err == nil:
 			last = began

@@ -389,6 +389,9 @@ func TestAnOwnerOnThisMachineIsLookedFor(t *testing.T) {
 			t.Errorf("%q, not heard of for long: alive is %v", name, got)
 		}
 	}
+	if note := Silence(ledger.Owner{Name: self, Silent: long}); !strings.Contains(note, "1h0m0s") || Silence(ledger.Owner{Name: self}) != "" {
+		t.Errorf("of one that is silent for an hour: %q", note)
+	}
 	if !Alive(ledger.Owner{Name: "elsewhere/1/place-1-x", Silent: time.Second}) {
 		t.Error("an owner that was heard a second ago is not alive")
 	}

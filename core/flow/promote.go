@@ -155,32 +155,31 @@ func (s *session) resolveDataset(ctx context.Context, u *ledger.Unit, text strin
 	if err != nil {
 		return err
 	}
-	if _, err := dataset.Fence(ctx, u.Flow, s.at.epoch); err != nil {
+	head, err := dataset.Fence(ctx, u.Flow, s.at.epoch)
+	if err != nil {
 		return err
 	}
 	mark := zone.Mark{Flow: u.Flow, Epoch: s.at.epoch, Seq: u.Seq}
+	aside := name == s.settings.Quarantine
 	switch {
+	case aside && u.Decision.What != ledger.Again: // the unit's rejected rows are there, and become visible with its row
 	case u.Decision.What == ledger.Release:
-		if name == s.settings.Quarantine {
-			return nil // its rejected rows are there, and become visible with the unit
-		}
-		snapshot, err := dataset.Release(ctx, heldBranch(u.Flow), mark)
+		head, err = dataset.Release(ctx, heldBranch(u.Flow), mark)
 		if errors.Is(err, zone.ErrNotFound) {
 			return sdk.Fatal(fmt.Errorf("%w: the rows of unit %d are gone from it; the unit can be dropped, or read again", err, u.Seq))
 		}
-		out := u.Datasets[text]
-		out.Snapshot = snapshot.ID
-		u.Datasets[text] = out
+	case aside:
+		delete(u.Datasets, text)
+		_, err = dataset.Undo(ctx, u.Flow, s.at.epoch, u.Seq-1)
 		return err
-	case name != s.settings.Quarantine:
+	default:
 		delete(u.Datasets, text)
 		return dataset.DropBranch(ctx, heldBranch(u.Flow), mark)
-	case u.Decision.What == ledger.Again:
-		delete(u.Datasets, text)
-		_, err := dataset.Undo(ctx, u.Flow, s.at.epoch, u.Seq-1)
-		return err
 	}
-	return nil
+	out := u.Datasets[text]
+	out.Snapshot = head.ID
+	u.Datasets[text] = out
+	return err
 }
 
 // before is the position that a unit was read from.

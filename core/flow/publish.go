@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -153,6 +154,18 @@ func (p *publisher) reject(ctx context.Context, rows []rejected) error {
 	return nil
 }
 
+// checkRejects holds what the stages say they rejected against what came here of it.
+func (p *publisher) checkRejects(stages []ledger.Stage) error {
+	var rejected int64
+	for _, s := range stages {
+		rejected += s.Rejected
+	}
+	if rejected != p.rejected {
+		return fmt.Errorf("the stages rejected %d rows, but %d came to the log", rejected, p.rejected)
+	}
+	return nil
+}
+
 func (p *publisher) close(ctx context.Context, c *closing) error {
 	for _, stream := range slices.Sorted(maps.Keys(p.pending)) { // so that datasets without rows are made, too
 		if _, err := p.encoder(ctx, stream); err != nil {
@@ -161,7 +174,7 @@ func (p *publisher) close(ctx context.Context, c *closing) error {
 	}
 	p.counts.Out = p.counts.In - p.counts.Rejected
 	c.Stages = append(c.Stages, p.counts)
-	if err := accounts(c.Stages); err != nil {
+	if err := errors.Join(accounts(c.Stages), p.checkRejects(c.Stages)); err != nil {
 		return sdk.Fatal(fmt.Errorf("unit %d: %w", p.next, err))
 	}
 	frame, err := controlFrame(frameClose, closeFrame{Seq: p.next, First: p.first, Rows: p.rows, Rejected: p.rejected, Fingerprint: p.finger, closing: *c})

@@ -157,10 +157,31 @@ func (q *ReplayRequest) open(ctx context.Context, r *Runtime, shadow ledger.Shad
 	return p, nil
 }
 
+// ReplayHeldError says that a check blocks a unit that was made again, so that it can't take the place of the one that is there.
+type ReplayHeldError struct {
+	Flow string
+	Unit int64 // of the flow; 0 if everything was made again in one
+	Held *HeldError
+}
+
+// Error names the unit and the checks.
+func (e *ReplayHeldError) Error() string {
+	unit := ""
+	if e.Unit > 0 {
+		unit = fmt.Sprintf(" unit %d", e.Unit)
+	}
+	return fmt.Sprintf("flow %q: today's checks block%s when it is made again: %v; the target is as it was: correct the pipeline and "+
+		"repeat the replay, or give it up with --abandon", e.Flow, unit, e.Held)
+}
+
 // Build makes the units, as any flow makes its own. It returns ErrStopped if it was asked to stop before it was done. A unit that a
-// check holds gives a *HeldError.
+// check blocks gives a *ReplayHeldError.
 func (p *Replay) Build(ctx context.Context, stopping <-chan struct{}) error {
-	if err := Run(ctx, p.settings, p.runtime, stopping); err != nil {
+	err := Run(ctx, p.settings, p.runtime, stopping)
+	if held, ok := errors.AsType[*HeldError](err); ok {
+		return p.held(ctx, held)
+	}
+	if err != nil {
 		return err
 	}
 	if p.settings.Replay == nil {
@@ -180,6 +201,19 @@ func (p *Replay) Build(ctx context.Context, stopping <-chan struct{}) error {
 		err = ErrStopped
 	}
 	return err
+}
+
+func (p *Replay) held(ctx context.Context, held *HeldError) error {
+	blocked := &ReplayHeldError{Flow: p.Shadow.Of, Held: held}
+	if p.settings.Replay == nil {
+		return blocked
+	}
+	last, _, err := p.runtime.Ledger.Last(ctx, p.Shadow.Flow)
+	if err != nil {
+		return err
+	}
+	blocked.Unit, err = replayedUnit(last)
+	return errors.Join(blocked, err)
 }
 
 func replayedUnit(u ledger.Unit) (int64, error) {

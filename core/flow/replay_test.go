@@ -606,6 +606,25 @@ func TestReplayIntoLeavesTheTargetAlone(t *testing.T) {
 	p.check(t, none)
 }
 
+// What today's checks block can't take the place of what is there. The pipeline corrected, the same replay begins anew.
+func TestABlockedReplayLeavesTheTargetAsItWas(t *testing.T) {
+	t.Parallel()
+	p := processedUnits(t)
+	blocking := p.version(newVersion)
+	blocking.Checks[0].OnFail = flow.OnFailBlock
+	_, err := flow.ReplayLive(t.Context(), p.runtime, flow.ReplayRequest{Flow: blocking}, flow.ReplayRange{}, make(chan struct{}))
+	var held *flow.ReplayHeldError
+	if !errors.As(err, &held) || held.Unit != 6 || held.Flow != "test.clean" {
+		t.Fatalf("%v, want unit 6 to be blocked", err)
+	}
+	p.check(t, none)
+	if _, err := p.replay(t.Context(), flow.ReplayRange{}); err != nil {
+		t.Fatal(err)
+	}
+	p.check(t, all)
+	p.nothingLeft(t)
+}
+
 func TestReplayIntoADatasetOfOthersIsRefused(t *testing.T) {
 	t.Parallel()
 	p := processedUnits(t)

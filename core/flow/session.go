@@ -109,16 +109,10 @@ func (s *session) settle(ctx context.Context, first *closeFrame, usable bool) er
 			}
 			return s.forgetOther(ctx)
 		}
-		// This unit can't be committed any more, nor what was built on it: all of it is read again.
-		s.at.chain, keep = nil, nil
-		killpoint.Here("before-forget")
-		if err := s.runtime.Ledger.Unhold(ctx, s.settings.Name, s.at.epoch); err != nil {
+		keep = nil
+		if err := s.forget(ctx); err != nil {
 			return err
 		}
-		if err := s.log.Purge(ctx, s.at.live); err != nil {
-			return err
-		}
-		killpoint.Here("after-forget")
 	}
 	there, err := s.commit.target.prepare(ctx, s.at.epoch, s.at.last.Seq, keep)
 	if err != nil {
@@ -136,6 +130,18 @@ func (s *session) settle(ctx context.Context, first *closeFrame, usable bool) er
 		return err
 	}
 	return s.adopt(ctx)
+}
+
+// forget drops a chain whose first unit can't be committed any more, and with it what was built on that: all of it is read again.
+func (s *session) forget(ctx context.Context) error {
+	s.at.chain = nil
+	killpoint.Here("before-forget")
+	if err := s.runtime.Ledger.Unhold(ctx, s.settings.Name, s.at.epoch); err != nil {
+		return err
+	}
+	err := s.log.Purge(ctx, s.at.live)
+	killpoint.Here("after-forget")
+	return err
 }
 
 // forgetOther drops the rest of the chain if it was made by another definition.

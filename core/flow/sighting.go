@@ -58,6 +58,14 @@ func Alive(o ledger.Owner) bool {
 	return fate == lives || fate == unknown && o.Silent <= staleBeats*Heartbeat
 }
 
+// Silence says, for people, that an owner has not been heard of for longer than it should; empty if it has.
+func Silence(o ledger.Owner) string {
+	if o.Silent <= staleBeats*Heartbeat {
+		return ""
+	}
+	return fmt.Sprintf("its runner has given no sign of life for %s", o.Silent.Round(time.Second))
+}
+
 // NewOwner names this process among all that could run a flow: host, process id, and what makes both unmistakable, namely where the
 // id counts and when the process was started.
 func NewOwner() string {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/killpoint"
@@ -272,23 +274,13 @@ func (w *swapping) stageUnit(ctx context.Context, target, beside *zone.Dataset, 
 	if err != nil {
 		return zone.Files{}, err
 	}
-	abort := func(err error) (zone.Files, error) {
-		return zone.Files{}, errors.Join(err, stage.Abort(context.WithoutCancel(ctx)))
-	}
 	for batch, err := range batches {
+		if err == nil {
+			err = w.write(ctx, stage, target, batch, u.seq)
+		}
 		if err != nil {
-			return abort(err)
+			return zone.Files{}, errors.Join(err, stage.Abort(context.WithoutCancel(ctx)))
 		}
-		rows := batch.NumRows()
-		if target.Name() == p.request.Flow.Quarantine {
-			batch = renumber(batch, u.seq, p.runtime.Alloc)
-		}
-		err = stage.Write(ctx, batch, "")
-		batch.Release()
-		if err != nil {
-			return abort(err)
-		}
-		p.runtime.Progress.Note(p.request.Flow.Name, func(s *Status) { s.Reading += rows })
 	}
 	files, err := stage.Finish(ctx)
 	if want := u.shadow.Datasets[beside.Name().String()].Rows; err == nil && files.Rows != want {
@@ -296,6 +288,17 @@ func (w *swapping) stageUnit(ctx context.Context, target, beside *zone.Dataset, 
 		return zone.Files{}, errors.Join(err, target.Discard(context.WithoutCancel(ctx), files))
 	}
 	return files, err
+}
+
+// write stages rows for a unit; the ownership of the batch passes.
+func (w *swapping) write(ctx context.Context, stage *zone.Stage, target *zone.Dataset, batch arrow.RecordBatch, seq int64) error {
+	p := w.replay
+	if target.Name() == p.request.Flow.Quarantine {
+		batch = renumber(batch, seq, p.runtime.Alloc)
+	}
+	defer batch.Release()
+	p.runtime.Progress.Note(p.request.Flow.Name, func(s *Status) { s.Reading += batch.NumRows() })
+	return stage.Write(ctx, batch, "")
 }
 
 // entries are the units as they are in the ledger from now on.

@@ -102,7 +102,7 @@ func takeDataset(ctx context.Context, d *zone.Dataset, flow string, epoch uint64
 
 // holdsAll says whether every dataset that a unit has rows for holds it, so that its frames are not needed any more.
 func (t *datasetTarget) holdsAll(u *closeFrame) bool {
-	if u.Decision != promote {
+	if u.Decision != promote || len(u.Rows) == 0 && t.settings.Target.Mode == zone.Overwrite { // no rows replace what is there, too
 		return false
 	}
 	for stream := range u.Rows {

@@ -102,7 +102,7 @@ func (i *Instance) use(ctx context.Context, s Settings, link broker.Settings, st
 	i.opened.add(func() error { i.broker.Close(); return nil })
 	i.zones, err = zone.Open(ctx, zone.Settings{
 		Objects: store, LandingRetention: s.LandingRetention,
-		DB: i.db, Dialect: s.State.Type, REST: s.Catalog, Logger: i.logger.Named("zone"),
+		DB: i.db, Dialect: s.State.Type, REST: s.Catalog, Project: s.Project, Logger: i.logger.Named("zone"),
 	})
 	if err != nil {
 		return fmt.Errorf("open the zones: %w", err)

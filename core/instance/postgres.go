@@ -34,7 +34,7 @@ var sessionDefaults = map[string]string{
 	"application_name":                    "qanat",
 	"statement_timeout":                   "30s",
 	"lock_timeout":                        "10s",
-	"idle_in_transaction_session_timeout": "5s",
+	"idle_in_transaction_session_timeout": "8s",
 }
 
 // searchPath is the setting that names the schema that tables are in.
@@ -66,11 +66,11 @@ func OpenPostgres(ctx context.Context, dsn, schema string) (*sql.DB, error) {
 	return db, nil
 }
 
-// postgresConfig reads a DSN. Its text, which may hold a password, appears in no error.
+// postgresConfig reads a DSN. Its text, and what the library says of it, may hold a password and appear in no error.
 func postgresConfig(dsn string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return nil, errors.New("state: the dsn can't be read, or a file that it names: expected " + //nolint:staticcheck // the cause may quote the password
+		return nil, errors.New("state: the dsn can't be read, or a file that it names: expected " +
 			"postgres://user:password@host:port/database?sslmode=verify-full, or host=… user=… password=… dbname=…")
 	}
 	for name, value := range sessionDefaults {

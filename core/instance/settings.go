@@ -15,6 +15,8 @@ import (
 type Settings struct {
 	// Dir is the .qanat folder of the project; it is made if it is missing.
 	Dir string
+	// Project is the project's name.
+	Project string
 	// NATS without a URL is embedded.
 	NATS NATS
 	// Objects without an Endpoint are embedded; region, keys and LocalRoot are

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,11 +183,18 @@ type hostileCase struct {
 	as         string // the type of the error; a protocol error by default
 }
 
+// The kinds whose streams a case is for.
+func kinds(all ...registry.Kind) []registry.Kind { return all }
+
 func hostileCases() []hostileCase {
-	pipes := []registry.Kind{registry.Transform, registry.Check, registry.Sink}
-	all := append(pipes[:3:3], registry.Source)
-	source, transform, check, sink := all[3:], all[:1], all[1:2], all[2:3]
-	cases := []hostileCase{
+	return slices.Concat(everywhere(), inTransforms(), inChecks(), inSinks(), inSources())
+}
+
+// everywhere are lies that make sense on any stream, and in answer to any call.
+func everywhere() []hostileCase {
+	all := kinds(registry.Transform, registry.Check, registry.Sink, registry.Source)
+	pipes := all[:3]
+	return []hostileCase{
 		{all, "open: hangs up", "it ended the stream before it was asked to", ""},
 		{all, "open: exits", "exited with status 0", "crash"},
 		{all, "open: closes mid-frame", "closed the connection", ""},
@@ -201,17 +209,17 @@ func hostileCases() []hostileCase {
 		{pipes, "batch: exits", "exited with status 0", "crash"},
 		{pipes, "batch: closes mid-frame", "closed the connection", ""},
 		{all[:2], "batch: says nothing", `it did not answer "batch" within 1s`, "deadline"},
-		{sink, "apply schema: says nothing", `it did not answer "apply schema" within 1s`, "deadline"},
-		{transform, "batch: an empty frame", `a frame <nil> in the answer to "batch"`, ""},
-		{check, "batch: a wrong answer", `a frame *pluginv1.Head_Ack in the answer to "batch"`, ""},
-		{transform, "batch: too large", "larger than max", ""},
-		{sink, "batch: garbage", "plugin frame", ""},
-		{transform, "batch: millions of rows", "more than 1048576 elements", ""},
-		{check, "open: many answers", "that nothing was asked for", ""},
-		{transform, "open: many answers", "its plan: there is none in the answer", ""},
-		{sink, "open: many answers", "what was opened is missing", ""},
-		{transform, "plan: hangs up", "it ended the stream before it was asked to", ""},
+	}
+}
 
+func inTransforms() []hostileCase {
+	transform := kinds(registry.Transform)
+	return []hostileCase{
+		{transform, "batch: an empty frame", `a frame <nil> in the answer to "batch"`, ""},
+		{transform, "batch: too large", "larger than max", ""},
+		{transform, "batch: millions of rows", "more than 1048576 elements", ""},
+		{transform, "open: many answers", "its plan: there is none in the answer", ""},
+		{transform, "plan: hangs up", "it ended the stream before it was asked to", ""},
 		{transform, "batch: other columns", `output "rows": its schema is not the planned one`, ""},
 		{transform, "batch: an unplanned output", `output "elsewhere": its schema is not the planned one`, ""},
 		{transform, "batch: an unasked batch", "whose schema did not come before it", ""},
@@ -226,7 +234,14 @@ func hostileCases() []hostileCase {
 		{transform, "batch: endless empty batches", `"batch"`, "deadline or protocol"},
 		{transform, "finish: says nothing", `it did not answer "finish" within`, "deadline"},
 		{transform, "finish: endless batches", `it did not answer "finish" within`, "deadline"},
+	}
+}
 
+func inChecks() []hostileCase {
+	check := kinds(registry.Check)
+	return []hostileCase{
+		{check, "batch: a wrong answer", `a frame *pluginv1.Head_Ack in the answer to "batch"`, ""},
+		{check, "open: many answers", "that nothing was asked for", ""},
 		{check, "batch: a finding behind", "a finding on row 3 of a batch of 3 rows", ""},
 		{check, "batch: a finding before", "a finding on row -1 of a batch of 3 rows", ""},
 		{check, "batch: a finding nowhere", "a finding on row -9223372036854775808", ""},
@@ -238,7 +253,15 @@ func hostileCases() []hostileCase {
 		{check, "result: unknown verdict", `verdict "fine"`, ""},
 		{check, "result: not a number", "expected a finite number", ""},
 		{check, "result: unnamed metric", "expected a finite number under a short name", ""},
+	}
+}
 
+func inSinks() []hostileCase {
+	sink := kinds(registry.Sink)
+	return []hostileCase{
+		{sink, "apply schema: says nothing", `it did not answer "apply schema" within 1s`, "deadline"},
+		{sink, "batch: garbage", "plugin frame", ""},
+		{sink, "open: many answers", "what was opened is missing", ""},
 		{sink, "open: unknown guarantee", `guarantee "always", allowed are`, ""},
 		{sink, "open: negative size", "a preferred size is negative", ""},
 		{sink, "plan schema: no result", "no actions in the answer", ""},
@@ -249,7 +272,12 @@ func hostileCases() []hostileCase {
 		{sink, "batch: a row behind", "row 3 is rejected", ""},
 		{sink, "commit: a row behind", "row 3 is rejected", ""},
 		{sink, "commit: endless rejections", `more than 256 MiB in the answer to "commit"`, ""},
+	}
+}
 
+func inSources() []hostileCase {
+	source := kinds(registry.Source)
+	cases := []hostileCase{
 		{source, "open: a checkpoint of 10 MB", "a position of 10485762 bytes, at most 4194304 are allowed", ""},
 		{source, "open: endless streams", "was not asked for", ""},
 	}

@@ -63,7 +63,7 @@ func openCatalog(ctx context.Context, s Settings) (catalog.Catalog, error) {
 	if s.REST.OAuthURI != "" {
 		at, err := url.Parse(s.REST.OAuthURI)
 		if err != nil {
-			return nil, errors.New("iceberg catalog: oauth_uri is not a URL") //nolint:staticcheck // it may hold a secret
+			return nil, errors.New("iceberg catalog: oauth_uri is not a URL")
 		}
 		options = append(options, rest.WithAuthURI(at))
 	}
@@ -214,6 +214,24 @@ func (z *Zones) namespaces(ctx context.Context) ([]table.Identifier, error) {
 		all = append(all, below...)
 	}
 	return slices.DeleteFunc(all, func(ns table.Identifier) bool { return len(ns) != 2 }), nil
+}
+
+// projectProperty names the project of a dataset in a catalog that others may use, too.
+const projectProperty = "qanat.project"
+
+func (z *Zones) owned(p iceberg.Properties) iceberg.Properties {
+	if z.rest != nil && z.project != "" {
+		p[projectProperty] = z.project
+	}
+	return p
+}
+
+// ours refuses a dataset of another project: the ledger that says what is in it is not ours.
+func (z *Zones) ours(n Name, tbl *table.Table) error {
+	if of := tbl.Properties()[projectProperty]; z.rest != nil && of != z.project && of != "" {
+		return fmt.Errorf("dataset %q belongs to project %q: a project needs a warehouse of its own", n, of)
+	}
+	return nil
 }
 
 // placed refuses a table that the catalog has put outside of its zone's bucket: retention and rights of a zone are its bucket's.

@@ -233,6 +233,21 @@ func TestACatalogThatPutsTablesElsewhereIsRefused(t *testing.T) {
 	}
 }
 
+func TestDatasetsOfAnotherProjectInTheCatalogAreRefused(t *testing.T) {
+	t.Parallel()
+	settings := server(t, zonetest.WithREST(t, nil))
+	settings.Project = "one"
+	create(t, zonetest.Open(t, settings), "processing.shop.orders", orders)
+	n := zone.Name{Zone: zone.Processing, Namespace: "shop", Dataset: "orders"}
+	for project, refused := range map[string]bool{"one": false, "other": true} {
+		settings.Project = project
+		_, err := zonetest.Open(t, settings).Dataset(t.Context(), n)
+		if (err != nil) != refused || refused && !strings.Contains(err.Error(), `belongs to project "one"`) {
+			t.Errorf("project %s: %v", project, err)
+		}
+	}
+}
+
 func TestRESTCatalogsAreReachedAsTheyWant(t *testing.T) {
 	t.Parallel()
 	const secret = "a-secret-of-the-catalog"

@@ -1,6 +1,7 @@
 package zone_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -11,40 +12,48 @@ import (
 	"github.com/qanat-data/qanat/core/zone/zonetest"
 )
 
-// What is under retention in landing stays, is reported with its date, and goes at the first upkeep after that.
-func TestLandingKeepsItsLockAndIsSweptWhenThatEnds(t *testing.T) {
-	t.Parallel()
-	s := server(t)
-	s.LandingRetention = 4 * time.Second
-	z := zonetest.Open(t, s)
-	d := create(t, z, "landing.shop.orders", orders)
-	want := units(t, d, "f", 1, 5)
-	visible := map[string]int64{"f": 5}
-	locked := 0
+func locked(t *testing.T, s zone.Settings, d *zone.Dataset) int {
+	t.Helper()
+	n := 0
 	for _, lock := range zonetest.Versions(t, s, d.Location()) {
 		if lock {
-			locked++
+			n++
 		}
 	}
-	report := keep(t, d, ruthless(), visible)
+	return n
+}
+
+// Landing's files keep their lock through upkeep, and that they stay is no error.
+func TestUpkeepLeavesWhatIsUnderRetention(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	s.LandingRetention = time.Hour
+	d := create(t, zonetest.Open(t, s), "landing.shop.orders", orders)
+	want := units(t, d, "f", 1, 5)
+	before := locked(t, s, d)
+	report := keep(t, d, ruthless(), map[string]int64{"f": 5})
 	if report.Files != (upkeep.Change{Before: 5, After: 1}) || report.Removed.Count != 5 {
 		t.Errorf("report %+v", report)
 	}
-	if report.Locked.Count == 0 || len(report.Kept) == 0 {
-		t.Errorf("nothing is under retention: %+v", report)
+	if after := locked(t, s, d); after < before {
+		t.Errorf("%d versions were locked, %d still are", before, after)
 	}
-	now := 0
-	for _, lock := range zonetest.Versions(t, s, d.Location()) {
-		if lock {
-			now++
-		}
-	}
-	if now < locked {
-		t.Errorf("%d versions were locked, %d still are", locked, now)
+	if report.Locked.Count == 0 || !strings.Contains(strings.Join(report.Kept, "\n"), "under retention, the last until "+time.Now().Format("2006-")) {
+		t.Errorf("what is kept: %q", report.Kept)
 	}
 	if diff := cmp.Diff(want, ids(t, d, zone.ScanRequest{})); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// Once the retention is over, the versions go, and their markers.
+func TestVersionsAreSweptWhenTheirRetentionIsOver(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	s.LandingRetention = 2 * time.Second
+	d := create(t, zonetest.Open(t, s), "landing.shop.orders", orders)
+	want := units(t, d, "f", 1, 5)
+	report := keep(t, d, ruthless(), map[string]int64{"f": 5})
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for report.Locked.Count > 0 {
@@ -53,7 +62,7 @@ func TestLandingKeepsItsLockAndIsSweptWhenThatEnds(t *testing.T) {
 		case <-t.Context().Done():
 			t.Fatal("the retention does not end")
 		}
-		report = keep(t, d, ruthless(), visible)
+		report = keep(t, d, ruthless(), map[string]int64{"f": 5})
 	}
 	objects, _ := zonetest.Stored(t, s, d.Location())
 	if versions := zonetest.Versions(t, s, d.Location()); len(versions) != objects {

@@ -40,6 +40,7 @@ type Settings struct {
 	DB               *sql.DB // holds the catalog, unless REST is set; stays the caller's
 	Dialect          string  // SQLite or Postgres
 	REST             *REST   // a catalog of others instead
+	Project          string  // whose datasets a catalog of others holds
 	Logger           hclog.Logger
 	Allocator        memory.Allocator // default: Go's
 }
@@ -49,6 +50,7 @@ type Zones struct {
 	client  *objects.Client
 	catalog catalog.Catalog
 	rest    *REST // of the catalog, or nil
+	project string
 	logger  hclog.Logger
 	alloc   memory.Allocator
 
@@ -68,7 +70,7 @@ func Open(ctx context.Context, s Settings) (*Zones, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := &Zones{client: client, rest: s.REST, logger: s.Logger, alloc: s.Allocator, locks: map[Name]*sync.Mutex{}}
+	z := &Zones{client: client, rest: s.REST, project: s.Project, logger: s.Logger, alloc: s.Allocator, locks: map[Name]*sync.Mutex{}}
 	if err := z.prepare(ctx, s); err != nil {
 		client.Close()
 		return nil, err
@@ -142,7 +144,7 @@ func (z *Zones) Create(ctx context.Context, n Name, schema *arrow.Schema, o Crea
 		return nil, fmt.Errorf("dataset %q: %w", n, err)
 	}
 	tbl, err := z.catalog.CreateTable(ctx, n.identifier(), sc,
-		catalog.WithLocation(z.location(n)), catalog.WithProperties(properties(n.Zone, fields, o)))
+		catalog.WithLocation(z.location(n)), catalog.WithProperties(z.owned(properties(n.Zone, fields, o))))
 	if errors.Is(err, catalog.ErrTableAlreadyExists) {
 		return nil, fmt.Errorf("dataset %q: %w", n, ErrExists)
 	}
@@ -225,7 +227,7 @@ func (z *Zones) load(ctx context.Context, n Name) (*table.Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load dataset %q: %w", n, z.rest.blame(err))
 	}
-	return tbl, nil
+	return tbl, z.ours(n, tbl)
 }
 
 // List names every dataset, in order.

@@ -113,8 +113,9 @@ func (p *project) sunk(s sink) rows {
 	}
 	slices.Sort(lines)
 	count := len(lines)
-	different := slices.Compact(lines)
+	different := slices.Compact(slices.Clone(lines))
 	if s.repeats {
+		book.repeated(count - len(different))
 		lines, count = different, len(different)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(lines[:count], "\n")))

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // How many kills a scenario gets at least: in the quick part, and in the whole.
@@ -46,6 +48,24 @@ func TestKilledRunsEndAsUndisturbedOnes(t *testing.T) {
 			t.Errorf("points that were passed and at which nothing died: %v", missed)
 		}
 	})
+}
+
+// The plan says which sinks keep each row once, and which may repeat some.
+func TestPlanSaysWhatEachSinkPromises(t *testing.T) {
+	t.Parallel()
+	p := find(t, "refused").open(t, nil)
+	var planned struct {
+		Flows []struct{ Name, Guarantee string }
+	}
+	p.JSON(&planned, "plan", "refused")
+	got := map[string]string{}
+	for _, f := range planned.Flows {
+		got[f.Name] = f.Guarantee
+	}
+	want := map[string]string{"refused.landing": "exactly_once", "refused.plain": "at_least_once", "refused.marked": "exactly_once"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(- expected, + planned):\n%s", diff)
+	}
 }
 
 func (s scenario) undisturbed(t *testing.T) calm {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -219,9 +220,18 @@ const toDump = 10 * time.Second
 // Start starts a command. When the test ends or the project's limit has passed it is ended, and prints where it hung.
 func (p *Project) Start(args ...string) *Running {
 	p.t.Helper()
+	return p.start(nil, args...)
+}
+
+// start is Start with another place for what the command says on stderr.
+func (p *Project) start(stderr io.Writer, args ...string) *Running {
+	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), p.Limit)
 	r := &Running{t: p.t, cmd: p.Command(ctx, args...), cancel: cancel, done: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.err
+	if stderr != nil {
+		r.cmd.Stderr = stderr
+	}
 	r.cmd.Cancel, r.cmd.WaitDelay = func() error { return r.cmd.Process.Signal(syscall.SIGQUIT) }, toDump
 	if err := r.cmd.Start(); err != nil {
 		cancel()

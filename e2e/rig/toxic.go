@@ -110,7 +110,7 @@ func NewFaulty(t testing.TB, server string) *Faulty {
 		},
 	}
 	f := &Faulty{address: listener.Addr().String(), next: proxy}
-	f.server = &http.Server{Handler: f} //nolint:gosec // of a test
+	f.server = &http.Server{Handler: f}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/qanat-data/qanat/plugins/source-file/internal/block"
@@ -59,11 +60,20 @@ func (r *run) reject(ctx context.Context, t task, rejects []block.Reject) error 
 	out := make([]sdk.Rejection, 0, len(rejects))
 	for _, reject := range rejects {
 		out = append(out, sdk.Rejection{
-			Stream: t.stream.name, Code: reject.Code, Reason: reject.Reason, Raw: reject.Raw,
+			Stream: t.stream.name, Code: reject.Code, Reason: short(reject.Reason), Raw: reject.Raw,
 			Origin: fmt.Sprintf("%s:%d", t.file.Path, reject.Line), Row: sdk.NoRow,
 		})
 	}
 	return r.out.Reject(ctx, out...)
+}
+
+// short cuts a reason: those of the libraries quote what they don't like, such as the path of a value that lies thousands deep.
+func short(reason string) string {
+	const most = 1000
+	if len(reason) <= most {
+		return reason
+	}
+	return strings.ToValidUTF8(reason[:most], "") + "…"
 }
 
 // broken ends a file that can't be read further because of its content: the rest is rejected and the run goes on. Other errors

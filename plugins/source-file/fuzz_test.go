@@ -98,7 +98,7 @@ func FuzzCSV(f *testing.F) {
 	}
 	f.Add(formats(f, 9)["bom.csv"], "")
 	f.Fuzz(func(t *testing.T, content []byte, settings string) {
-		if !json.Valid([]byte(`{"a": 0` + settings + `}`)) || bytes.Contains([]byte(settings), []byte("path")) {
+		if !json.Valid([]byte(`{"a": 0`+settings+`}`)) || bytes.Contains([]byte(settings), []byte("path")) {
 			return
 		}
 		var c Config

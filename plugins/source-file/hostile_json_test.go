@@ -59,6 +59,10 @@ func TestHostileJSON(t *testing.T) {
 				rejects: []string{"malformed " + file + `:1: two names in the object mean the column "_empty"`},
 			},
 			hostile{
+				name: "a fault that lies deep under long keys", file: file, rows: []string{after}, rejects: []string{"malformed " + file + ":1: not JSON: *"},
+				content: in(strings.Repeat(`{"`+strings.Repeat("k", 500)+`":`, 5000) + "tru" + strings.Repeat("}", 5000)),
+			},
+			hostile{
 				name: "a key of 512 bytes", file: file, content: in(`{"` + strings.Repeat("k", 512) + `":1}`),
 				rows: []string{`{"` + strings.Repeat("k", 512) + `":1}`, after},
 			},

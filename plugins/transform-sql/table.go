@@ -66,11 +66,14 @@ func foreign(d *database, schema *arrow.Schema) string {
 	return strings.Join(names, ", ")
 }
 
-// readable refuses what DuckDB takes and reads wrongly: the days of such an interval for milliseconds.
+// readable refuses types that DuckDB takes and that don't work: it reads the days of an interval for milliseconds, and of unions Arrow
+// can't put together the rows that are left when others are rejected.
 func readable(in sdk.SchemaChange) error {
 	for _, field := range in.Schema.Fields() {
-		if holds(field.Type, arrow.INTERVAL_DAY_TIME) {
-			return sdk.Fatal(fmt.Errorf("input %q: duckdb misreads column %q (%s): cast it before", in.Stream, field.Name, field.Type))
+		for _, id := range []arrow.Type{arrow.INTERVAL_DAY_TIME, arrow.SPARSE_UNION} {
+			if holds(field.Type, id) {
+				return sdk.Fatal(fmt.Errorf("input %q: column %q (%s) can't be read rightly: cast it before", in.Stream, field.Name, field.Type))
+			}
 		}
 	}
 	return nil

@@ -40,7 +40,7 @@ func (s *suite) cancelled(ctx context.Context, t *trial, method string, begin fu
 			"the process does not list its goroutines when it is ended with SIGQUIT, so nobody can see whether the call has returned")
 	}
 	serving := regexp.MustCompile(`qanat/sdk\.\(\*server\)\.` + method + `\(`)
-	for _, block := range strings.Split(list, "\n\n") {
+	for block := range strings.SplitSeq(list, "\n\n") {
 		if serving.MatchString(block) {
 			return seen(fmt.Sprintf("the call has returned %v after it was cancelled", s.limit(cancelLimit)), "it is still at\n%s", stack(block))
 		}

@@ -58,7 +58,7 @@ func variants(slow bool) []uint64 {
 	}
 	out := []uint64{sample.Null}
 	for i := range n - 1 {
-		out = append(out, uint64(i+1)) //nolint:gosec // small
+		out = append(out, uint64(i+1))
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,9 +53,7 @@ func sources(dir string) []ours {
 	with := func(more map[string]any) map[string]any {
 		config := map[string]any{}
 		for _, part := range []map[string]any{quickly, more} {
-			for k, v := range part {
-				config[k] = v
-			}
+			maps.Copy(config, part)
 		}
 		return config
 	}
@@ -90,7 +89,7 @@ func others(dir string) []ours {
 			config: query("select region, count(*) as n, sum(try_cast(amount as decimal(12,2))) as total, max(place.zip) as zip from input group by region", true)},
 		{name: "join", binary: "transform-sql", skipped: collected,
 			schema: `inputs: {orders: {id: {type: int64, required: true}, customer: {type: int64, values: [1, 2, 3]}}, customers: {id: {type: int64, values: [1, 2]}, name: string}}`,
-			config: query("select o.id, c.name from orders o join customers c on c.id = o.customer", true)},
+			config: query("select o.id, exists (from customers c where c.id = o.customer) as known from orders o", true)},
 		{name: "rules", binary: "check-schema", quick: true, skipped: judging, config: map[string]any{"rules": []map[string]any{
 			{"column": "id", "type": "integer", "required": true, "unique": true}, {"column": "name", "pattern": "^[a-z]", "max_length": 12},
 			{"column": "amount", "min": 0}, {"column": "place.city", "required": true}, {"column": "ratio", "max": 100.5}}}},
@@ -114,16 +113,20 @@ func TestOurPluginsConform(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeData(t, dir)
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var all sync.WaitGroup
 	for _, one := range append(sources(dir), others(dir)...) {
 		if one.quick || slow() {
-			all.Go(func() { one.conforms(t) })
+			all.Go(func() { one.conforms(t, string(readme)) })
 		}
 	}
 	all.Wait()
 }
 
-func (o ours) conforms(t *testing.T) {
+func (o ours) conforms(t *testing.T, readme string) {
 	raw, err := json.Marshal(o.config)
 	if err != nil {
 		t.Error(err)
@@ -151,6 +154,11 @@ func (o ours) conforms(t *testing.T) {
 	if err != nil {
 		t.Errorf("%s %s: %v", o.binary, o.name, err)
 		return
+	}
+	for _, r := range report.Results {
+		if !strings.Contains(readme, "| `"+r.ID+"` | "+r.Promise+" |") {
+			t.Errorf("README.md does not list %s: %s", r.ID, r.Promise)
+		}
 	}
 	if !report.OK() {
 		t.Errorf("%s %s:\n%s", o.binary, o.name, text(t, report))

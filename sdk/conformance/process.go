@@ -182,7 +182,7 @@ var createdBy = regexp.MustCompile(`(?m)^created by (\S+?)(?: in goroutine \d+)?
 // goroutines counts a list of goroutines by the functions that created them.
 func goroutines(list string) map[string]int {
 	counts := map[string]int{}
-	for _, block := range strings.Split(list, "\n\n") {
+	for block := range strings.SplitSeq(list, "\n\n") {
 		block = strings.TrimLeft(block, "\n")
 		if !strings.HasPrefix(block, "goroutine ") || strings.HasPrefix(block, "goroutine 0 ") {
 			continue

@@ -26,7 +26,7 @@ func (s *suite) sinkSchemaChange(ctx context.Context, _ *trial) error {
 		return fmt.Errorf("a column that may be null is added: %w", err)
 	}
 	for seq := range uint64(2) {
-		record, err := wider.Rows(s.Seed, int(seq+1)*unitRows, unitRows) //nolint:gosec // two units
+		record, err := wider.Rows(s.Seed, int(seq+1)*unitRows, unitRows)
 		if err != nil {
 			return err
 		}
@@ -99,5 +99,62 @@ func (s *suite) sinkCancel(ctx context.Context, t *trial) error {
 		}
 		_ = w.Stage(sdk.Batch{Stream: s.Inputs[0].Name, Version: 1, Record: record}) // its answer is not waited for
 		return w.Cancel, nil
+	})
+}
+
+func (s *suite) sinkRejects(ctx context.Context, t *trial) error {
+	w, _, err := s.sharedBegun(ctx, s.flow("rejects"), 1)
+	if err != nil {
+		return err
+	}
+	defer w.Cancel()
+	rejections, err := w.write(0, 10*unitRows)
+	if err != nil {
+		return err
+	}
+	more, err := w.Commit(w.mark(1))
+	if err != nil {
+		return err
+	}
+	if rejections = append(rejections, more...); len(rejections) == 0 {
+		return skip("", "nothing was rejected of this data")
+	}
+	t.note("%d of %d rows were rejected, the first with code %s: %s", len(rejections), 10*unitRows, rejections[0].Code, cut(rejections[0].Reason, 120))
+	return w.Close()
+}
+
+// wrote sends a batch as a unit of a flow of its own.
+func (s *suite) wrote(ctx context.Context, p *strict.Process, in sample.Input, b sdk.Batch) error {
+	w, err := s.open(ctx, p, s.flow("data"))
+	if err != nil {
+		return err
+	}
+	defer w.Cancel()
+	if err := w.prepare(changes([]sample.Input{in}, b.Version, s.Key)[0]); err != nil {
+		return err
+	}
+	w.epoch = 1
+	if _, err := w.Begin(1); err != nil {
+		return err
+	}
+	if _, err := w.Write(b); err != nil {
+		return err
+	}
+	if _, err := w.Commit(w.mark(1)); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+func (s *suite) sinkTypes(ctx context.Context, t *trial) error {
+	t.note("what was written is not read back here")
+	return s.eachType(ctx, t, func(p *strict.Process, c sample.Column) error {
+		in := s.withType(c)[0]
+		record, err := in.Rows(s.Seed, 0, unitRows)
+		if err != nil {
+			return err
+		}
+		defer record.Release()
+		return s.wrote(ctx, p, in, sdk.Batch{Stream: in.Name, Version: 1, Record: record})
 	})
 }

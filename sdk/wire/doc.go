@@ -5,7 +5,8 @@
 // what a frame means; that is the business of the two ends.
 //
 // The decoder takes bytes from a process that it does not trust: whatever they are, it returns an error or a batch whose values
-// can all be read. It refuses what no end of the protocol sends: compressed bodies, dictionary deltas, foreign byte order.
+// can all be read. It refuses what no end of the protocol sends: compressed bodies, dictionary deltas, foreign byte order. Plugins
+// that read Arrow from elsewhere have Inspector and ValidateStructure for the same purpose.
 package wire
 
 // The sizes that both ends agree on.

@@ -147,7 +147,7 @@ func (l *Ledger) HeldBefore(ctx context.Context, flow string) (HeldUnit, bool, e
 }
 
 func (l *Ledger) held(ctx context.Context, q statements, clause string, args ...any) ([]HeldUnit, error) {
-	rows, err := q.query(ctx, `select flow, seq, opened, since, place, row_count, checks, decision from qanat_held `+clause, args...) //nolint:gosec // clauses are constants of this file
+	rows, err := q.query(ctx, `select flow, seq, opened, since, place, row_count, checks, decision from qanat_held `+clause, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the held units: %w", err)
 	}

@@ -184,7 +184,7 @@ func (l *Ledger) names(ctx context.Context, query string, args ...any) ([]string
 }
 
 func (l *Ledger) query(ctx context.Context, clause string, args ...any) ([]Unit, error) {
-	rows, err := l.db.query(ctx, `select unit, position, log_end from qanat_ledger `+clause, args...) //nolint:gosec // clauses are constants of this file
+	rows, err := l.db.query(ctx, `select unit, position, log_end from qanat_ledger `+clause, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}

@@ -137,11 +137,7 @@ func TestProcessesMayMakeTheTablesAtOnce(t *testing.T) {
 
 func TestFailuresOfPostgresThatMayPassAreToldFromOthers(t *testing.T) {
 	t.Parallel()
-	server, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
+	server := pgtest.Own(t)
 	dsn := server.Database(t)
 	l, err := ledger.Open(t.Context(), openPostgres(t, dsn), ledger.Postgres)
 	if err != nil {

@@ -139,7 +139,7 @@ func (l *Ledger) ForgetShadow(ctx context.Context, flow string) error {
 		for _, table := range []string{
 			"qanat_ledger", "qanat_owners", "qanat_writers", "qanat_totals", "qanat_held", "qanat_quarantine", "qanat_shadows",
 		} {
-			if _, err := tx.exec(ctx, `delete from `+table+` where flow = ?`, flow); err != nil { //nolint:gosec // tables of this file
+			if _, err := tx.exec(ctx, `delete from `+table+` where flow = ?`, flow); err != nil {
 				return fmt.Errorf("forget the shadow %q: %w", flow, err)
 			}
 		}

@@ -47,16 +47,24 @@ var shared struct {
 // Shared is the server of this package's tests, which the first of them starts. TestMain stops it with StopShared.
 func Shared(t testing.TB) *Server {
 	t.Helper()
+	unlessShort(t)
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.server == nil {
-		server, err := Start()
+		server, err := start()
 		if err != nil {
 			t.Fatal(err)
 		}
 		shared.server = server
 	}
 	return shared.server
+}
+
+func unlessShort(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("skipped: -short runs without a PostgreSQL server")
+	}
 }
 
 // StopShared stops the shared server, if there is one.
@@ -69,8 +77,20 @@ func StopShared() {
 	}
 }
 
-// Start makes a server's files in a folder of their own and starts it. As root it runs as another user, because it refuses root.
-func Start() (*Server, error) {
+// Own is a server of a test's own, which may stop and launch it.
+func Own(t testing.TB) *Server {
+	t.Helper()
+	unlessShort(t)
+	server, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	return server
+}
+
+// start makes a server's files in a folder of their own and starts it. As root it runs as another user, because it refuses root.
+func start() (*Server, error) {
 	s := &Server{password: rand.Text()}
 	var err error
 	if s.bin, err = binaries(); err != nil {

@@ -8,5 +8,6 @@
 // reaches the plugin only, and a pipe whose writing end the host holds and whose reading end the plugin inherits. The pipe's
 // reading end is set up to send SIGKILL to the whole group on any event (fcntl(2): O_ASYNC, F_SETOWN, F_SETSIG), and the one
 // event that ever happens is that the kernel closes the writing end with the last of the host. The parent-death signal is tied to
-// the thread that forks, so one thread does all the forking and lives as long as the Launcher.
+// the thread that forks, so one thread does all the forking and lives as long as the Launcher. Children in sessions of their own are
+// found by their environment and their descent.
 package process

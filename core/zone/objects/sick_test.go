@@ -94,7 +94,7 @@ func TestAnAnswerThatStopsOnItsWayIsGivenUp(t *testing.T) {
 func TestASlowAnswerThatMovesIsAwaited(t *testing.T) {
 	t.Parallel()
 	const limit = 600 * time.Millisecond
-	_, f, name := sick(t, limit, func(w http.ResponseWriter, r *http.Request) {
+	_, f, name := sick(t, limit, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "20")
 		w.Header().Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat))
 		tick := time.NewTicker(limit / 10)

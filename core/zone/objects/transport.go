@@ -26,7 +26,9 @@ type SilentError struct {
 }
 
 // Error implements error.
-func (e *SilentError) Error() string { return fmt.Sprintf("no answer within %s", e.For.Round(10*time.Millisecond)) }
+func (e *SilentError) Error() string {
+	return fmt.Sprintf("no answer within %s", e.For.Round(10*time.Millisecond))
+}
 
 // Timeout makes it a timeout in the terms of package net.
 func (*SilentError) Timeout() bool { return true }

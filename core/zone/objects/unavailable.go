@@ -59,8 +59,7 @@ func plain(err error) error {
 
 // verdict tells failures of the server from those of the request.
 func verdict(err error) (passing, server bool) {
-	var response minio.ErrorResponse
-	if errors.As(err, &response) {
+	if response, ok := errors.AsType[minio.ErrorResponse](err); ok {
 		switch {
 		case response.StatusCode >= http.StatusInternalServerError && response.StatusCode != http.StatusNotImplemented,
 			response.StatusCode == http.StatusTooManyRequests, response.StatusCode == http.StatusRequestTimeout,

@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/qanat-data/qanat/core/killpoint"
 )
@@ -137,18 +139,24 @@ func (k *keeper) files(tbl *table.Table, fs iceio.IO, s *table.Snapshot) ([]file
 	}
 	seq, _ := tbl.Schema().FindFieldByName(k.SeqColumn)
 	flow, _ := tbl.Schema().FindFieldByName(k.FlowColumn)
-	var out []file
-	for _, m := range list {
-		for e, err := range m.Entries(fs, true) {
-			if err != nil {
-				return nil, fmt.Errorf("manifest %q: %w", m.FilePath(), err)
+	found := make([][]file, len(list))
+	var group errgroup.Group
+	group.SetLimit(readersAtATime)
+	for i, m := range list {
+		group.Go(func() error {
+			for e, err := range m.Entries(fs, true) {
+				if err != nil {
+					return fmt.Errorf("manifest %q: %w", m.FilePath(), err)
+				}
+				f := fileOf(e.DataFile(), seq.ID, flow.ID, k.FlowColumn != "")
+				f.added = e.SnapshotID()
+				found[i] = append(found[i], f)
 			}
-			f := fileOf(e.DataFile(), seq.ID, flow.ID, k.FlowColumn != "")
-			f.added = e.SnapshotID()
-			out = append(out, f)
-		}
+			return nil
+		})
 	}
-	return out, nil
+	err = group.Wait()
+	return slices.Concat(found...), err
 }
 
 func fileOf(d iceberg.DataFile, seqID, flowID int, hasFlow bool) file {

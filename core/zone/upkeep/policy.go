@@ -34,7 +34,7 @@ type Snapshots struct {
 func Defaults() Policy {
 	return Policy{
 		Compact:   Compact{Below: 64 << 20, Files: 16, Target: 256 << 20},
-		Snapshots: Snapshots{Keep: 20, YoungerThan: 10 * time.Minute, Most: 50, Settle: 5 * time.Second},
+		Snapshots: Snapshots{Keep: 20, YoungerThan: 10 * time.Minute, Most: 50, Settle: time.Second},
 		Grace:     time.Hour,
 		Orphans:   24 * time.Hour,
 	}

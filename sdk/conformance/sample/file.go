@@ -70,7 +70,7 @@ func parseColumns(given yaml.MapSlice) ([]Column, error) {
 func (c *Column) detail(given yaml.MapSlice) (string, error) {
 	text := ""
 	for _, item := range given {
-		ok := true
+		var ok bool
 		switch item.Key {
 		case "type":
 			text, ok = item.Value.(string)

@@ -245,7 +245,7 @@ func (p *parser) fields(name string) (arrow.DataType, error) {
 	}
 	codes := make([]arrow.UnionTypeCode, len(fields))
 	for i := range codes {
-		codes[i] = arrow.UnionTypeCode(i) //nolint:gosec // far fewer than 127
+		codes[i] = arrow.UnionTypeCode(i)
 	}
 	switch name {
 	case "union":

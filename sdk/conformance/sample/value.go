@@ -59,21 +59,21 @@ func appendNumber(b array.Builder, r *rand.Rand) bool {
 	case *array.BooleanBuilder:
 		b.Append(r.IntN(2) == 0)
 	case *array.Int8Builder:
-		b.Append(whole(r, math.MinInt8, math.MaxInt8, func(n int64) int8 { return int8(n) }))
+		b.Append(whole[int8](r, math.MinInt8, math.MaxInt8))
 	case *array.Int16Builder:
-		b.Append(whole(r, math.MinInt16, math.MaxInt16, func(n int64) int16 { return int16(n) }))
+		b.Append(whole[int16](r, math.MinInt16, math.MaxInt16))
 	case *array.Int32Builder:
-		b.Append(whole(r, math.MinInt32, math.MaxInt32, func(n int64) int32 { return int32(n) }))
+		b.Append(whole[int32](r, math.MinInt32, math.MaxInt32))
 	case *array.Int64Builder:
-		b.Append(whole(r, math.MinInt64, math.MaxInt64, func(n int64) int64 { return n }))
+		b.Append(whole[int64](r, math.MinInt64, math.MaxInt64))
 	case *array.Uint8Builder:
-		b.Append(whole(r, 0, math.MaxUint8, func(n int64) uint8 { return uint8(n) }))
+		b.Append(whole[uint8](r, 0, math.MaxUint8))
 	case *array.Uint16Builder:
-		b.Append(whole(r, 0, math.MaxUint16, func(n int64) uint16 { return uint16(n) }))
+		b.Append(whole[uint16](r, 0, math.MaxUint16))
 	case *array.Uint32Builder:
-		b.Append(whole(r, 0, math.MaxUint32, func(n int64) uint32 { return uint32(n) }))
+		b.Append(whole[uint32](r, 0, math.MaxUint32))
 	case *array.Uint64Builder:
-		b.Append(whole(r, 0, -1, func(n int64) uint64 { return uint64(n) })) // -1 is the greatest
+		b.Append(whole[uint64](r, 0, -1)) // -1 is the greatest
 	case *array.Float16Builder:
 		b.Append(float16.New(float32(r.IntN(2000)-1000) / 4))
 	case *array.Float32Builder:
@@ -87,12 +87,12 @@ func appendNumber(b array.Builder, r *rand.Rand) bool {
 }
 
 // whole is a small number mostly, sometimes an end of the range.
-func whole[T any](r *rand.Rand, low, high int64, as func(int64) T) T {
+func whole[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](r *rand.Rand, low, high int64) T {
 	switch r.IntN(24) {
 	case 0:
-		return as(low)
+		return T(low)
 	case 1:
-		return as(high)
+		return T(high)
 	}
 	small := int64(r.IntN(2001)) - 1000
 	if low == 0 {
@@ -101,7 +101,7 @@ func whole[T any](r *rand.Rand, low, high int64, as func(int64) T) T {
 	if high > 0 {
 		small = max(low, min(high, small))
 	}
-	return as(small)
+	return T(small)
 }
 
 func fraction(r *rand.Rand) float64 {
@@ -213,7 +213,7 @@ func decimalText(t arrow.DecimalType, r *rand.Rand) string {
 	}
 	var text strings.Builder
 	for range digits {
-		text.WriteByte(byte('0' + r.IntN(10)))
+		text.WriteByte("0123456789"[r.IntN(10)])
 	}
 	whole := text.String()
 	if scale := int(t.GetScale()); scale > 0 {

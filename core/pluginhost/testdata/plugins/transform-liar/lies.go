@@ -35,8 +35,6 @@ var lies = map[string]lie{
 	"a long error":      frames(&wire.Frame{Head: &pluginv1.Head{Kind: &pluginv1.Head_Error{Error: &pluginv1.Error{Message: strings.Repeat("e", 30<<20)}}}}),
 	"an unknown error":  frames(&wire.Frame{Head: &pluginv1.Head{Kind: &pluginv1.Head_Error{Error: &pluginv1.Error{Code: 99, RetryAfterMs: math.MinInt64}}}}),
 	"many answers":      frames(done(), done(), done()),
-	"endless done":      endless(func(int) *wire.Frame { return done() }),
-	"endless errors":    endless(func(int) *wire.Frame { return rejections(&pluginv1.Rejection{Code: "c", Row: -1}) }),
 	"a finding behind":  frames(findings(&pluginv1.Finding{Row: 3, Code: "c"}), done()),
 	"a finding before":  frames(findings(&pluginv1.Finding{Row: -1, Code: "c"}), done()),
 	"a finding nowhere": frames(findings(&pluginv1.Finding{Row: math.MinInt64, Code: "c"}), done()),

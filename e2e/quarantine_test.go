@@ -41,7 +41,7 @@ func (s *setAside) again(t *testing.T) *setAside {
 	// Objects have extended attributes, which only cp knows how to copy. Copies of plugins are made anew where they are missing.
 	const copying = `cd "$1" && find . -mindepth 1 -maxdepth 1 ! -name .qanat -exec cp -a {} "$2" \; && mkdir -m 700 "$2/.qanat" &&
 		find .qanat -mindepth 1 -maxdepth 1 ! -name plugins -exec cp -a {} "$2/.qanat" \;`
-	if out, err := exec.Command("sh", "-c", copying, "sh", s.Dir, c.Dir).CombinedOutput(); err != nil { //nolint:gosec // both are the test's own folders
+	if out, err := exec.Command("sh", "-c", copying, "sh", s.Dir, c.Dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return c

@@ -51,7 +51,7 @@ func (a *app) initCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [FOLDER]",
 		Short: "Write a project file and a first pipeline to start from",
-		Args:  maxArgs(1),
+		Args:  atMostOne(),
 		RunE: func(_ *cobra.Command, args []string) error {
 			folder := a.dir
 			if len(args) == 1 {

@@ -80,7 +80,7 @@ func (a *app) quarantineListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls [PIPELINE[.FLOW]]",
 		Short: "Count quarantined rows by flow, stage and code",
-		Args:  maxArgs(1),
+		Args:  atMostOne(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			selected, err := s.parse()
 			if err != nil {

@@ -198,7 +198,7 @@ func environment(err error) error {
 
 // heldFlows are the flows that wait for a decision, by an error or the errors that are joined in it.
 func heldFlows(err error) []string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // each of the joined errors is looked at
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []string
 		for _, one := range joined.Unwrap() {
 			all = append(all, heldFlows(one)...)

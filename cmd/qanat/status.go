@@ -15,7 +15,7 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [PIPELINE]",
 		Short: "Show each flow's last committed unit, its accounting, who runs it, and what is held or quarantined",
-		Args:  maxArgs(1),
+		Args:  atMostOne(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			prefix := ""
 			if len(args) == 1 {

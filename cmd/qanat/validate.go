@@ -15,7 +15,7 @@ func (a *app) validateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate [PIPELINE]",
 		Short: "Check the project's files, and every plugin's settings against its schema, without starting a server",
-		Args:  maxArgs(1),
+		Args:  atMostOne(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			argument := ""
 			if len(args) == 1 {
@@ -28,10 +28,11 @@ func (a *app) validateCommand() *cobra.Command {
 	return cmd
 }
 
-func maxArgs(n int) cobra.PositionalArgs {
+// atMostOne lets a command have one argument or none.
+func atMostOne() cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > n {
-			return usage(fmt.Errorf("at most %d arguments, got %d; usage: %s", n, len(args), cmd.UseLine()))
+		if len(args) > 1 {
+			return usage(fmt.Errorf("at most 1 argument, got %d; usage: %s", len(args), cmd.UseLine()))
 		}
 		return nil
 	}

@@ -133,14 +133,14 @@ func place() string {
 
 // started is when a process was started, in ticks since boot. A process that has ended, but was not buried yet, has none.
 func started(pid int) string {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat")) //nolint:gosec // a number
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return nowhere
 	}
-	// What follows the name, which may hold anything, counts from the third field: proc_pid_stat(5).
+	// After the name, which may hold anything, comes the third field, the state; the time of the start is the 22nd: proc_pid_stat(5).
 	name := strings.LastIndexByte(string(stat), ')')
 	fields := strings.Fields(string(stat)[name+1:])
-	const state, start = 3 - 3, 22 - 3
+	const state, start = 0, 19
 	if len(fields) <= start {
 		return nowhere
 	}

@@ -202,8 +202,8 @@ func (w *comparing) pairUp(ctx context.Context) error {
 			return err
 		}
 	}
-	ambiguous := fmt.Sprintf(`select coalesce((select sum(n) from removed b where exists (from added a where %[1]s)), 0)::bigint
-		+ coalesce((select sum(n) from added b where exists (from removed a where %[1]s)), 0)::bigint, (select count(*) from changed)`, on)
+	ambiguous := `select coalesce((select sum(n) from removed b where exists (from added a where ` + on + `)), 0)::bigint
+		+ coalesce((select sum(n) from added b where exists (from removed a where ` + on + `)), 0)::bigint, (select count(*) from changed)`
 	if err := w.conn.QueryRowContext(ctx, ambiguous).Scan(&w.diff.Ambiguous, &w.diff.Changed); err != nil {
 		return err
 	}

@@ -45,38 +45,32 @@ func (d *Dataset) releaseOnce(ctx context.Context, tbl *table.Table, branch stri
 	if err != nil {
 		return Snapshot{}, err
 	}
-	tip, missing := d.branchTip(tbl, branch)
 	if done {
-		if missing != nil {
-			return out, nil
-		}
-		return out, d.dropUnit(ctx, tbl, branch, tip, unit)
+		return out, d.dropUnit(ctx, tbl, branch, unit)
 	}
-	if missing != nil {
-		return Snapshot{}, missing
-	}
-	if err := holdsOnly(tip, unit); err != nil {
+	tip, err := d.branchTip(tbl, branch)
+	if err != nil {
 		return Snapshot{}, err
+	}
+	own, err := snapshotOf(tip)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if !own.Mark.sameUnit(unit) {
+		return Snapshot{}, fmt.Errorf("the branch holds unit %d of flow %q, not unit %d of flow %q", own.Mark.Seq, own.Mark.Flow, unit.Seq, unit.Flow)
 	}
 	return d.release(ctx, tbl, branch, tip, unit)
 }
 
-// holdsOnly refuses a branch that holds another unit than the one that is meant.
-func holdsOnly(tip *table.Snapshot, unit Mark) error {
-	own, err := snapshotOf(tip)
-	if err != nil {
-		return err
-	}
-	if own.Mark.Flow != unit.Flow || own.Mark.Seq != unit.Seq {
-		return fmt.Errorf("the branch holds unit %d of flow %q, not unit %d of flow %q", own.Mark.Seq, own.Mark.Flow, unit.Seq, unit.Flow)
-	}
-	return nil
-}
-
-// dropUnit drops the branch that held a released unit; one of a later unit stays.
-func (d *Dataset) dropUnit(ctx context.Context, tbl *table.Table, branch string, tip *table.Snapshot, unit Mark) error {
-	if holdsOnly(tip, unit) != nil {
+// dropUnit drops the branch that held a released unit, if it is still there; one of a later unit stays.
+func (d *Dataset) dropUnit(ctx context.Context, tbl *table.Table, branch string, unit Mark) error {
+	tip := tbl.SnapshotByName(branch)
+	if tip == nil {
 		return nil
+	}
+	own, err := snapshotOf(tip)
+	if err != nil || !own.Mark.sameUnit(unit) {
+		return err
 	}
 	return d.dropRef(ctx, tbl, branch)
 }

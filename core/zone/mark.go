@@ -36,6 +36,8 @@ type Mark struct {
 	Seq   int64
 }
 
+func (m Mark) sameUnit(other Mark) bool { return m.Flow == other.Flow && m.Seq == other.Seq }
+
 // Snapshot is one state of a dataset. The zero Snapshot is the empty dataset.
 type Snapshot struct {
 	ID     int64

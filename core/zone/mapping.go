@@ -120,7 +120,7 @@ func mapTimestamp(t *arrow.TimestampType) (mapping, error) {
 	if t.TimeZone != "" {
 		to.TimeZone = "UTC"
 	}
-	if *t == *to {
+	if t.Unit == to.Unit && t.TimeZone == to.TimeZone { // field by field: a type that was used carries what it has worked out
 		return mapping{to: t}, nil
 	}
 	m := mapping{to: to, cast: timestampMicros(to)}

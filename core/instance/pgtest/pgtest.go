@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,6 +38,7 @@ type Server struct {
 	bin      string
 	account  *syscall.SysProcAttr
 	command  *exec.Cmd
+	ended    chan struct{}
 }
 
 var shared struct {
@@ -199,7 +201,7 @@ func (s *Server) Launch() error {
 		"-c", "fsync=off", "-c", "max_connections=200", "-c", "log_min_messages=fatal")
 	s.command.SysProcAttr, s.command.Dir = s.account, s.dir
 	s.command.Stdout, s.command.Stderr = log, log
-	if err := s.command.Start(); err != nil {
+	if err := s.begin(); err != nil {
 		return err
 	}
 	ticker := time.NewTicker(startPoll)
@@ -215,6 +217,24 @@ func (s *Server) Launch() error {
 	return fmt.Errorf("PostgreSQL did not start: %w\n%s", err, said)
 }
 
+// begin starts the server from a thread that lives as long as the server does: a parent-death signal comes with the end of the thread
+// that started a process, and threads end with goroutines that were locked to them.
+func (s *Server) begin() error {
+	began := make(chan error)
+	s.ended = make(chan struct{})
+	go func() {
+		defer close(s.ended)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := s.command.Start()
+		began <- err
+		if err == nil {
+			_ = s.command.Wait() // stopped, or dead of what its log says
+		}
+	}()
+	return <-began
+}
+
 func (s *Server) ping() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -228,7 +248,7 @@ func (s *Server) ping() error {
 // Stop ends the server at once, as a crash would; its files stay.
 func (s *Server) Stop() {
 	_ = s.command.Process.Signal(syscall.SIGQUIT)
-	_ = s.command.Wait()
+	<-s.ended
 }
 
 // Close stops the server and removes its files.

@@ -141,10 +141,10 @@ func Text(f arrow.Field) string {
 	case *arrow.Date32Type:
 		return "date"
 	case *arrow.TimestampType:
-		if *t == *timestampUTC {
+		if arrow.TypeEqual(t, timestampUTC) {
 			return "timestamp"
 		}
-		if *t == *timestampLocal {
+		if arrow.TypeEqual(t, timestampLocal) {
 			return "timestamp_ntz"
 		}
 	case *arrow.Decimal128Type:

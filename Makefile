@@ -32,7 +32,8 @@ demo: build ## run the example pipeline on embedded servers and query its result
 	@cd demo && QANAT_PLUGINS=$(BIN)/plugins $(BIN)/qanat query "select day, country, orders, revenue from curated.shop.daily order by revenue desc limit 10"
 
 test: lint check-gen build tools fuzz-short ## install what is missing and run everything
-	go test -tags=duckdb_arrow,minio -count=1 -timeout 60m ./...
+	go test -tags=duckdb_arrow,minio -count=1 -timeout 60m $$(go list ./... | grep -v /e2e)
+	go test -count=1 -p 1 -timeout 60m ./e2e/...
 
 test-crash: build ## kill everything everywhere, and compare; see e2e/README.md
 	report=$$(mktemp) && QANAT_SLOW=1 QANAT_CRASH_REPORT=$$report go test -count=1 -parallel 4 -timeout 90m ./e2e/crash; status=$$?; \

@@ -44,7 +44,8 @@ func (q *quarantineWriter) prepare(ctx context.Context, epoch uint64, committed 
 		keep = complete.Seq
 	}
 	for _, flow := range []string{q.settings.Name + lateSuffix, q.settings.Name} {
-		if _, wrote := dataset.Mark(flow); !wrote {
+		// A flow that has not written yet is fenced, too: its older runner may be about to. That moves the head for late rejects as well.
+		if _, wrote := dataset.Mark(flow); !wrote && flow != q.settings.Name {
 			continue
 		}
 		held, err := takeDataset(ctx, dataset, flow, epoch, committed, keep)

@@ -45,8 +45,7 @@ func TestMain(m *testing.M) {
 			panic(fmt.Sprintf("build %s: %v\n%s", name, err, out))
 		}
 	}
-	code := m.Run()
-	pgtest.StopShared()
+	code := pgtest.Stopping(m).Run()
 	if err := os.RemoveAll(dir); err != nil {
 		panic(err)
 	}

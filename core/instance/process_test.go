@@ -41,10 +41,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m, append(zonetest.Leaks(), goleak.Cleanup(func(code int) {
-		pgtest.StopShared()
-		os.Exit(code)
-	}))...)
+	goleak.VerifyTestMain(pgtest.Stopping(m), zonetest.Leaks()...)
 }
 
 func process(dir, prefix string) error {

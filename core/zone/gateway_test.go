@@ -14,10 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, append(zonetest.Leaks(), goleak.Cleanup(func(code int) {
-		pgtest.StopShared()
-		os.Exit(code)
-	}))...)
+	goleak.VerifyTestMain(pgtest.Stopping(m), zonetest.Leaks()...)
 }
 
 // server gives settings on the server that the tests run on.

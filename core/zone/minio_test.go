@@ -32,8 +32,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer shared.Close()
-	defer pgtest.StopShared()
-	code := m.Run()
+	code := pgtest.Stopping(m).Run()
 	if code != 0 {
 		return code
 	}

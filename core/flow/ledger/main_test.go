@@ -13,9 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	pgtest.StopShared()
-	os.Exit(code)
+	os.Exit(pgtest.Stopping(m).Run())
 }
 
 // database is a state database of a test's own. Each connect is another process's view of it.

@@ -46,7 +46,7 @@ var shared struct {
 	server *Server
 }
 
-// Shared is the server of this package's tests, which the first of them starts. TestMain stops it with StopShared.
+// Shared is the server of this package's tests, which the first of them starts. TestMain stops it with Stopping.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	unlessShort(t)
@@ -69,8 +69,17 @@ func unlessShort(t testing.TB) {
 	}
 }
 
-// StopShared stops the shared server, if there is one.
-func StopShared() {
+// Stopping runs the tests of m and then stops the shared server: wrap a package's testing.M in it before anything looks for leaks.
+func Stopping(m *testing.M) interface{ Run() int } { return stopping{m} }
+
+type stopping struct{ m *testing.M }
+
+func (s stopping) Run() int {
+	defer stopShared()
+	return s.m.Run()
+}
+
+func stopShared() {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.server != nil {

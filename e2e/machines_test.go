@@ -189,6 +189,10 @@ func (m *machines) check() {
 	}
 }
 
+func (m *machines) on(one machine) *flights {
+	return m.each[slices.IndexFunc(m.each[:], func(f *flights) bool { return f.Machine == one.name })]
+}
+
 // units are how many a flow has committed.
 func (m *machines) units(flow string) int {
 	var n int
@@ -388,7 +392,7 @@ func TestAMachineThatSleptIsFencedOut(t *testing.T) {
 	if end := second.running.Wait(); end.Code != 0 {
 		t.Fatalf("exit %d\n%s\n%s", end.Code, end.Out, end.Err)
 	}
-	m.check()
+	m.on(second).check()
 	before := m.ledger()
 	first.running.Signal(syscall.SIGCONT)
 	if end := first.running.Wait(); end.Code != 1 || !strings.Contains(end.Err, "taken over") {
@@ -456,9 +460,9 @@ func (c *crashes) live(f *flights, random *rand.Rand, kills int) {
 	for {
 		var d doom
 		if kills > 0 {
-			d = doom{after: time.Second/2 + time.Duration(random.Int64N(int64(4*time.Second))), plugin: random.IntN(4) == 0}
+			d = doom{after: time.Second/4 + time.Duration(random.Int64N(int64(2*time.Second))), plugin: random.IntN(4) == 0}
 			if !d.plugin && random.IntN(2) == 0 {
-				d.point, d.after = c.points[random.IntN(len(c.points))], 8*time.Second
+				d.point, d.after = c.points[random.IntN(len(c.points))], 4*time.Second
 			}
 			kills--
 		}
@@ -551,9 +555,9 @@ func pointsOf(t *testing.T, trace string) []string {
 
 func TestTwoMachinesThatCrashEndAsUndisturbedOnes(t *testing.T) {
 	t.Parallel()
-	enough, rounds := 20, 6
-	if os.Getenv("QANAT_SLOW") != "" {
-		enough, rounds = 300, 60
+	enough, rounds := 15, 10
+	if slow() {
+		enough, rounds = 100, 60
 	}
 	seed := uint64(20240601)
 	if text := os.Getenv("QANAT_KILL_SEED"); text != "" {

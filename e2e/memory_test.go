@@ -46,7 +46,7 @@ func TestMemoryOfTheCoreStaysFlatOverARunTenTimesAsLong(t *testing.T) {
 	if short > mostMemory {
 		t.Errorf("%d MiB are resident, allowed are %d MiB", short>>20, mostMemory>>20)
 	}
-	if os.Getenv("QANAT_SLOW") == "" {
+	if !slow() {
 		return
 	}
 	long := peakOf(t, 10*rows)

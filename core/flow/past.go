@@ -3,7 +3,6 @@ package flow
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -61,8 +60,8 @@ func positionOf(u ledger.Unit) (map[string]map[string]int64, bool, error) {
 	if len(u.Position) == 0 {
 		return map[string]map[string]int64{}, false, nil
 	}
-	var at datasetPosition
-	if err := json.Unmarshal(u.Position, &at); err != nil {
+	at, err := parseDatasetPosition(u.Position)
+	if err != nil {
 		return nil, false, sdk.Fatal(fmt.Errorf("unit %d of flow %q: the position in the ledger is not a dataset reader's: %w", u.Seq, u.Flow, err))
 	}
 	return at.Datasets, true, nil

@@ -51,11 +51,33 @@ func newDatasetReader(s *Settings, r *Runtime, at sdk.Position) (*datasetReader,
 		d.ahead = min(d.ahead, rows)
 	}
 	if len(at) > 0 {
-		if err := json.Unmarshal(at, &d.at); err != nil {
+		var err error
+		if d.at, err = parseDatasetPosition(at); err != nil {
 			return nil, sdk.Fatal(fmt.Errorf("the position in the ledger is not a dataset reader's: %w", err))
 		}
 	}
 	return d, nil
+}
+
+func parseDatasetPosition(raw sdk.Position) (datasetPosition, error) {
+	var at datasetPosition
+	if err := json.Unmarshal(raw, &at); err != nil {
+		return datasetPosition{}, err
+	}
+	if at.Datasets == nil {
+		return datasetPosition{}, errors.New("it names no datasets")
+	}
+	for dataset, flows := range at.Datasets {
+		if flows == nil {
+			return datasetPosition{}, fmt.Errorf("it names no flows of %q", dataset)
+		}
+		for flow, seq := range flows {
+			if seq < 0 {
+				return datasetPosition{}, fmt.Errorf("unit %d of flow %q can't have been read from %q", seq, flow, dataset)
+			}
+		}
+	}
+	return at, nil
 }
 
 func (d *datasetReader) ack(sdk.Position) error { return nil }

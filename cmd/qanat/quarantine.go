@@ -13,6 +13,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/engine"
 	"github.com/qanat-data/qanat/core/flow"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 )
 
 func (a *app) quarantineCommand() *cobra.Command {
@@ -45,10 +46,10 @@ func (s *selection) rows(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&s.ids, "id", nil, "rows with these ids, such as 12-3")
 }
 
-func (s *selection) parse() (flow.Selection, error) {
-	selected := flow.Selection{Code: s.code, Stage: s.stage, Unit: s.unit, All: s.all}
+func (s *selection) parse() (quarantine.Selection, error) {
+	selected := quarantine.Selection{Code: s.code, Stage: s.stage, Unit: s.unit, All: s.all}
 	for _, text := range s.ids {
-		id, err := flow.ParseRowID(text)
+		id, err := quarantine.ParseRowID(text)
 		if err != nil {
 			return selected, usage(err)
 		}
@@ -103,7 +104,7 @@ func (a *app) quarantineListCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) printCounts(counts []flow.QuarantineCount) error {
+func (a *app) printCounts(counts []quarantine.Count) error {
 	if len(counts) == 0 {
 		_, err := fmt.Fprintln(a.out, "no rows in quarantine")
 		return err
@@ -161,7 +162,7 @@ row's columns with its id as "_id". Rows that a source could not read can only b
 }
 
 // chosenRows refuses a release or a drop that does not say of what.
-func chosenRows(name string, s flow.Selection, corrected bool) error {
+func chosenRows(name string, s quarantine.Selection, corrected bool) error {
 	if err := flowName(name); err != nil {
 		return err
 	}
@@ -173,7 +174,7 @@ func chosenRows(name string, s flow.Selection, corrected bool) error {
 
 func (a *app) releaseFrom(ctx context.Context, name string, request *flow.RedriveSettings, from string) (err error) {
 	if from != "" {
-		if request.From, err = flow.OpenCorrections(from); err != nil {
+		if request.From, err = quarantine.OpenCorrections(from); err != nil {
 			return usage(err)
 		}
 		defer func() { err = errors.Join(err, request.From.Close()) }()

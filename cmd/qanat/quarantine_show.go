@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/qanat-data/qanat/core/engine"
-	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 )
 
 func (a *app) quarantineShowCommand() *cobra.Command {
@@ -52,7 +52,7 @@ type rowPrinter interface {
 	end() error
 }
 
-func (a *app) show(ctx context.Context, p *engine.Project, name string, s flow.Selection, limit int64, raw bool) error {
+func (a *app) show(ctx context.Context, p *engine.Project, name string, s quarantine.Selection, limit int64, raw bool) error {
 	rows, err := p.QuarantinedRows(ctx, name, s)
 	if err != nil {
 		return named(err)
@@ -80,7 +80,7 @@ func (a *app) show(ctx context.Context, p *engine.Project, name string, s flow.S
 	return nil
 }
 
-func printRows(rows iter.Seq2[flow.QuarantinedRow, error], limit int64, to rowPrinter) (more bool, err error) {
+func printRows(rows iter.Seq2[quarantine.Row, error], limit int64, to rowPrinter) (more bool, err error) {
 	n := int64(0)
 	for row, err := range rows {
 		if err != nil {
@@ -115,13 +115,13 @@ type shownRow struct {
 	Bytes  []byte          `json:"raw_base64,omitempty"`
 }
 
-func shown(r flow.QuarantinedRow) shownRow {
+func shown(r quarantine.Row) shownRow {
 	out := shownRow{
 		Unit: r.Unit, At: r.At.UTC(), Stream: strings.Clone(r.Stream), Stage: strings.Clone(r.Stage), Step: strings.Clone(r.Step),
 		Plugin: strings.Clone(r.Plugin), Code: strings.Clone(r.Code), Reason: strings.Clone(r.Reason), Column: strings.Clone(r.Column),
 		Origin: strings.Clone(r.Origin), State: "open",
 	}
-	if r.ID != (flow.RowID{}) {
+	if r.ID != (quarantine.RowID{}) {
 		out.ID = r.ID.String()
 	}
 	switch r.Outcome {

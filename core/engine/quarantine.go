@@ -8,11 +8,12 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/zone"
 )
 
 // QuarantineCounts sums up the quarantined rows of all flows that of names: every flow if it is empty, those of a pipeline, or one.
-func (p *Project) QuarantineCounts(ctx context.Context, of string, s flow.Selection) ([]flow.QuarantineCount, error) {
+func (p *Project) QuarantineCounts(ctx context.Context, of string, s quarantine.Selection) ([]quarantine.Count, error) {
 	flows, err := p.ledger.Flows(ctx)
 	if err != nil {
 		return nil, err
@@ -23,7 +24,7 @@ func (p *Project) QuarantineCounts(ctx context.Context, of string, s flow.Select
 	if of != "" && len(named) == 0 {
 		return nil, &UnknownFlowError{Flow: of, Known: flows}
 	}
-	all := []flow.QuarantineCount{}
+	all := []quarantine.Count{}
 	for _, name := range named {
 		counts, err := p.quarantine(name).Count(ctx, s)
 		if err != nil {
@@ -35,16 +36,16 @@ func (p *Project) QuarantineCounts(ctx context.Context, of string, s flow.Select
 }
 
 // QuarantinedRows reads the selected rows of a flow's quarantine; each is valid until the next one.
-func (p *Project) QuarantinedRows(ctx context.Context, name string, s flow.Selection) (iter.Seq2[flow.QuarantinedRow, error], error) {
+func (p *Project) QuarantinedRows(ctx context.Context, name string, s quarantine.Selection) (iter.Seq2[quarantine.Row, error], error) {
 	if err := p.knows(ctx, name); err != nil {
 		return nil, err
 	}
-	return p.quarantine(name).Rows(ctx, s), nil
+	return p.quarantine(name).Rows(ctx, quarantine.Choose(s, nil)), nil
 }
 
-func (p *Project) quarantine(name string) *flow.Quarantine {
+func (p *Project) quarantine(name string) *quarantine.Quarantine {
 	pipeline, last := splitFlow(name)
-	return &flow.Quarantine{Zones: p.Zones(), Ledger: p.ledger, Flow: name, Dataset: quarantineOf(pipeline, last)}
+	return &quarantine.Quarantine{Zones: p.Zones(), Ledger: p.ledger, Flow: name, Dataset: quarantineOf(pipeline, last)}
 }
 
 // DropQuarantined gives quarantined rows of a flow up. While another runner has the flow it waits, and says so by waiting.

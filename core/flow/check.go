@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -59,7 +60,7 @@ func (c *checker) send(ctx context.Context, b sdk.Batch) error {
 func (c *checker) receive(ctx context.Context, b sdk.Batch, emit func(item) error) error {
 	rows := int(b.Record.NumRows())
 	bad := map[int]bool{}
-	var rejects []rejected
+	var rejects []quarantine.Rejected
 	for _, check := range c.checks {
 		findings, err := check.process.Receive(ctx)
 		if err != nil {
@@ -75,8 +76,8 @@ func (c *checker) receive(ctx context.Context, b sdk.Batch, emit func(item) erro
 }
 
 // judge notes what follows from findings: rows in bad are rejected, once each, however many checks fail them.
-func (c *checker) judge(check runningCheck, b sdk.Batch, findings []sdk.Finding, bad map[int]bool) []rejected {
-	var rejects []rejected
+func (c *checker) judge(check runningCheck, b sdk.Batch, findings []sdk.Finding, bad map[int]bool) []quarantine.Rejected {
+	var rejects []quarantine.Rejected
 	for _, f := range findings {
 		switch {
 		case f.Warning || check.OnFail == OnFailWarn:
@@ -87,16 +88,16 @@ func (c *checker) judge(check runningCheck, b sdk.Batch, findings []sdk.Finding,
 			}
 		case !bad[f.Row]:
 			bad[f.Row] = true
-			rejects = append(rejects, rejected{
+			rejects = append(rejects, quarantine.Rejected{
 				Stream: b.Stream, Stage: checkID.stage, Step: checkID.step, Plugin: check.Instance.Plugin, Code: f.Code, Reason: f.Reason, Column: f.Column,
-				Origin: b.Origin, Raw: rawRow(b.Record, f.Row),
+				Origin: b.Origin, Raw: quarantine.Raw(b.Record, f.Row),
 			})
 		}
 	}
 	return rejects
 }
 
-func (c *checker) passGood(ctx context.Context, b sdk.Batch, bad map[int]bool, rejects []rejected, emit func(item) error) error {
+func (c *checker) passGood(ctx context.Context, b sdk.Batch, bad map[int]bool, rejects []quarantine.Rejected, emit func(item) error) error {
 	if len(bad) == 0 {
 		return emit(item{batch: &b})
 	}
@@ -162,7 +163,7 @@ func (c *checker) settle(check runningCheck, result sdk.CheckResult, unit *closi
 	case OnFailBlock:
 		unit.Decision = unit.Decision.stricter(hold)
 	case OnFailQuarantine:
-		unit.Decision = unit.Decision.stricter(quarantine)
+		unit.Decision = unit.Decision.stricter(setAside)
 	case OnFailWarn:
 	}
 	return settled

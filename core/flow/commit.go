@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -22,11 +23,11 @@ type target interface {
 	// schema begins a version of a stream in the open unit.
 	schema(ctx context.Context, seq int64, c sdk.SchemaChange) error
 	// write stages rows of the open unit, whose ownership passes, and returns those that the target refuses.
-	write(ctx context.Context, b sdk.Batch) ([]rejected, error)
+	write(ctx context.Context, b sdk.Batch) ([]quarantine.Rejected, error)
 	// commit makes the open unit visible, or holds it.
-	commit(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error)
+	commit(ctx context.Context, u *unit) (map[string]ledger.Output, []quarantine.Rejected, error)
 	// found returns what a unit that is already there left behind, and what the target refused of it when it was committed.
-	found(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error)
+	found(ctx context.Context, u *unit) (map[string]ledger.Output, []quarantine.Rejected, error)
 	// divert gives back the rows staged in the open unit and forgets them.
 	divert(ctx context.Context, each func(sdk.Batch) error) error
 	// abort drops what is staged.
@@ -157,7 +158,7 @@ func (c *committer) batch(ctx context.Context, m broker.Message) error {
 }
 
 func (c *committer) reject(ctx context.Context, m broker.Message) error {
-	var rows []rejected
+	var rows []quarantine.Rejected
 	if err := json.Unmarshal(m.Body, &rows); err != nil {
 		return fmt.Errorf("log sequence %d: quarantine frame: %w", m.First, err)
 	}
@@ -229,7 +230,7 @@ func (c *committer) verify(frame closeFrame) error {
 func (c *committer) settle(ctx context.Context, u *unit, logEnd uint64) error {
 	verdict := ledger.Committed
 	switch u.Decision {
-	case quarantine:
+	case setAside:
 		verdict = ledger.Quarantined
 		killpoint.Here("before-divert")
 		if err := c.divert(ctx, u, logEnd); err != nil {
@@ -279,7 +280,7 @@ func (c *committer) setAside(ctx context.Context, u *unit, outputs map[string]le
 
 // rejectLate keeps rows that a sink refused only when it committed. They are a unit of their own in quarantine, because the
 // unit's other rejects are there already.
-func (c *committer) rejectLate(ctx context.Context, u *unit, late []rejected, outputs map[string]ledger.Output) error {
+func (c *committer) rejectLate(ctx context.Context, u *unit, late []quarantine.Rejected, outputs map[string]ledger.Output) error {
 	mark := u.mark()
 	mark.Flow += lateSuffix
 	if len(late) == 0 && !c.rejects.has(mark) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/qanat-data/qanat/core/broker"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/sdk"
 )
 
@@ -72,7 +73,7 @@ func (c *committer) divertFrame(ctx context.Context, frames *frames, m broker.Me
 		}
 		return each(b)
 	case frameQuarantine:
-		var rows []rejected
+		var rows []quarantine.Rejected
 		if err := json.Unmarshal(m.Body, &rows); err != nil {
 			return err
 		}

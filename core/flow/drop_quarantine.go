@@ -3,16 +3,16 @@ package flow
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 )
 
 // DropRequest gives quarantined rows up.
 type DropRequest struct {
-	Select     Selection
+	Select     quarantine.Selection
 	By, Reason string
 }
 
@@ -53,22 +53,22 @@ func (s *standing) dropRows(ctx context.Context, settings *Settings, r *Runtime,
 	var out DropRows
 	var ranges []ledger.Range
 	pending := s.pending()
-	chosen := newChoice(d.Select, nil)
-	q := &Quarantine{Zones: r.Zones, Ledger: r.Ledger, Flow: settings.Name, Dataset: settings.Quarantine}
-	for row, err := range q.rows(ctx, chosen, false) {
+	chosen := quarantine.Choose(d.Select, nil)
+	q := &quarantine.Quarantine{Zones: r.Zones, Ledger: r.Ledger, Flow: settings.Name, Dataset: settings.Quarantine}
+	for row, err := range q.Labels(ctx, chosen) {
 		switch {
 		case err != nil:
 			return out, err
 		case row.Outcome != "":
 			out.Settled++
-		case pending.of(row.ID) != "":
+		case pending.Of(row.ID) != "":
 			out.Pending++
-		case row.ID != RowID{}:
+		case row.ID != quarantine.RowID{}:
 			out.Dropped++
-			ranges = extend(ranges, row.ID)
+			ranges = quarantine.Extend(ranges, row.ID)
 		}
 	}
-	out.Unknown = chosen.unknown()
+	out.Unknown = chosen.Unknown()
 	killpoint.Here("before-drop-rows")
 	err := r.Ledger.DropRows(ctx, settings.Name, s.epoch, d.By, d.Reason, ranges)
 	killpoint.Here("after-drop-rows")
@@ -76,19 +76,15 @@ func (s *standing) dropRows(ctx context.Context, settings *Settings, r *Runtime,
 }
 
 // pending are quarantined rows that units in the log release when they are committed.
-func (s *standing) pending() outcomes {
-	all := outcomes{}
+func (s *standing) pending() quarantine.Outcomes {
+	var all []ledger.Settled
 	for _, u := range s.chain {
 		if u.Redriven == nil {
 			continue
 		}
 		for _, some := range u.Redriven.Ranges {
-			unit := RowID{Unit: some.Unit, Late: some.Late}
-			all[unit] = append(all[unit], ledger.Settled{Range: some, Outcome: ledger.Released})
+			all = append(all, ledger.Settled{Range: some, Outcome: ledger.Released})
 		}
 	}
-	for _, ranges := range all {
-		slices.SortFunc(ranges, func(a, b ledger.Settled) int { return int(a.First - b.First) })
-	}
-	return all
+	return quarantine.OutcomesOf(all)
 }

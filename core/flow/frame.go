@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/qanat-data/qanat/core/broker"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/wire"
 )
@@ -77,7 +78,7 @@ func batchFrame(b sdk.Batch, body wire.Body) broker.Frame {
 	}}
 }
 
-func quarantineFrame(rows []rejected) (broker.Frame, error) {
+func quarantineFrame(rows []quarantine.Rejected) (broker.Frame, error) {
 	doc, err := json.Marshal(rows)
 	if err != nil {
 		return broker.Frame{}, err

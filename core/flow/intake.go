@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/wire"
 )
@@ -100,7 +101,7 @@ func (n *intake) event(ctx context.Context, e event, out chan<- item) error {
 		n.took(rows, 0, wire.Size(e.batch.Record))
 		return send(ctx, out, item{batch: e.batch})
 	case len(e.rejects) > 0:
-		rejects := make([]rejected, len(e.rejects))
+		rejects := make([]quarantine.Rejected, len(e.rejects))
 		for i, r := range e.rejects {
 			rejects[i] = fromPlugin(stageID{stage: sourceStage, step: sourceStage, plugin: n.step.Instance.Plugin}, r)
 		}

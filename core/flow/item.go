@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/sdk"
 )
 
@@ -13,22 +14,9 @@ import (
 type item struct {
 	schema  *sdk.SchemaChange
 	batch   *sdk.Batch // owned by whoever holds the item
-	rejects []rejected
+	rejects []quarantine.Rejected
 	redrive *redrive
 	closing *closing
-}
-
-// rejected is a row on its way to quarantine.
-type rejected struct {
-	Stream string
-	Stage  string
-	Step   string // which one of the flow's stages; the row can come in there again
-	Plugin string
-	Code   string
-	Reason string
-	Column string
-	Origin string
-	Raw    []byte
 }
 
 // closing ends a unit. It passes all stages behind the unit's last row and gathers their accounts.
@@ -45,15 +33,15 @@ type closing struct {
 type decision string
 
 const (
-	promote    decision = "promote"
-	quarantine decision = "quarantine"
-	hold       decision = "hold"
-	drop       decision = "drop" // what people made of a unit that was to be held
+	promote  decision = "promote"
+	setAside decision = "quarantine"
+	hold     decision = "hold"
+	drop     decision = "drop" // what people made of a unit that was to be held
 )
 
 // stricter returns the more severe of two decisions.
 func (d decision) stricter(other decision) decision {
-	rank := map[decision]int{promote: 0, quarantine: 1, hold: 2}
+	rank := map[decision]int{promote: 0, setAside: 1, hold: 2}
 	if rank[other] > rank[d] {
 		return other
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/wire"
@@ -140,7 +141,7 @@ func (p *publisher) encoder(ctx context.Context, stream string) (*wire.Encoder, 
 // rejectsPerFrame bounds a quarantine frame: its rows carry up to 64 KiB of raw bytes each.
 const rejectsPerFrame = 64
 
-func (p *publisher) reject(ctx context.Context, rows []rejected) error {
+func (p *publisher) reject(ctx context.Context, rows []quarantine.Rejected) error {
 	for chunk := range slices.Chunk(rows, rejectsPerFrame) {
 		frame, err := quarantineFrame(chunk)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/wire"
@@ -15,9 +16,9 @@ import (
 
 // RedriveSettings make a flow read rows of its own quarantine instead of its source or its datasets.
 type RedriveSettings struct {
-	Select Selection
+	Select quarantine.Selection
 	// From has corrected rows; nil if there are none. Without another selection it also says which rows are meant.
-	From       *Corrections
+	From       *quarantine.Corrections
 	By, Reason string
 	// Result is what the last session found; it belongs to the flow until Run has returned.
 	Result Redrive
@@ -82,9 +83,9 @@ func (q *quarantineReader) read(ctx context.Context, emit func(event) error) err
 	if err := q.announceInputs(ctx, emit); err != nil {
 		return err
 	}
-	chosen := newChoice(q.request.Select, q.request.From)
-	book := &Quarantine{Zones: q.runtime.Zones, Ledger: q.runtime.Ledger, Flow: q.settings.Name, Dataset: q.settings.Quarantine}
-	for row, err := range book.rows(ctx, chosen, true) {
+	chosen := quarantine.Choose(q.request.Select, q.request.From)
+	book := &quarantine.Quarantine{Zones: q.runtime.Zones, Ledger: q.runtime.Ledger, Flow: q.settings.Name, Dataset: q.settings.Quarantine}
+	for row, err := range book.Rows(ctx, chosen) {
 		if err != nil {
 			return err
 		}
@@ -101,7 +102,7 @@ func (q *quarantineReader) read(ctx context.Context, emit func(event) error) err
 			return err
 		}
 	}
-	q.request.Result.Unknown = chosen.unknown()
+	q.request.Result.Unknown = chosen.Unknown()
 	return q.flush(emit)
 }
 
@@ -130,12 +131,12 @@ func (q *quarantineReader) announceInputs(ctx context.Context, emit func(event) 
 }
 
 // row adds a row to what is sent, or says why it stays where it is.
-func (q *quarantineReader) row(ctx context.Context, row QuarantinedRow, emit func(event) error) error {
+func (q *quarantineReader) row(ctx context.Context, row quarantine.Row, emit func(event) error) error {
 	stuck := func(reason string) error {
 		q.request.Result.Stuck[reason]++
 		return nil
 	}
-	stream, raw, corrected, err := q.request.From.row(row.ID)
+	stream, raw, corrected, err := q.request.From.Row(row.ID)
 	if err != nil {
 		return err
 	}
@@ -163,9 +164,9 @@ func (q *quarantineReader) row(ctx context.Context, row QuarantinedRow, emit fun
 }
 
 // entry is the stage that a row comes in at, or the reason why it can't.
-func (q *quarantineReader) entry(row QuarantinedRow, raw []byte, corrected bool) (step, reason string) {
+func (q *quarantineReader) entry(row quarantine.Row, raw []byte, corrected bool) (step, reason string) {
 	switch {
-	case row.ID == RowID{}:
+	case row.ID == quarantine.RowID{}:
 		return "", "an earlier version set them aside, and they have no id"
 	case row.Stage == sourceStage && !corrected:
 		return "", "the source could not read them: give them as corrected rows"
@@ -211,7 +212,7 @@ func (q *quarantineReader) announceStream(ctx context.Context, stream string, em
 	return true, emit(event{schema: &sdk.SchemaChange{Stream: stream, Version: 1, Schema: dataset.Schema()}})
 }
 
-func (q *quarantineReader) add(row QuarantinedRow, step, stream string, raw []byte, emit func(event) error) error {
+func (q *quarantineReader) add(row quarantine.Row, step, stream string, raw []byte, emit func(event) error) error {
 	p := q.pending
 	full := p != nil && (len(p.rows) >= redriveRows || q.bytes >= redriveBytes)
 	if p != nil && (full || p.step != step || p.stream != stream || p.origin != row.Origin) {
@@ -223,8 +224,8 @@ func (q *quarantineReader) add(row QuarantinedRow, step, stream string, raw []by
 		q.pending = &redrive{step: step, stream: strings.Clone(stream), origin: strings.Clone(row.Origin), alloc: q.runtime.Alloc}
 		q.bytes = 0
 	}
-	q.pending.rows = append(q.pending.rows, redrivenRow{raw: slices.Clone(raw)})
-	q.pending.ranges = extend(q.pending.ranges, row.ID)
+	q.pending.rows = append(q.pending.rows, slices.Clone(raw))
+	q.pending.ranges = quarantine.Extend(q.pending.ranges, row.ID)
 	q.bytes += int64(len(raw))
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/sdk"
 )
 
@@ -16,21 +17,16 @@ type redrive struct {
 	step   string
 	stream string
 	origin string
-	rows   []redrivenRow
+	rows   [][]byte       // JSON objects
 	ranges []ledger.Range // that the rows are, in order
 	alloc  memory.Allocator
-}
-
-// redrivenRow is a quarantined row as a JSON object.
-type redrivenRow struct {
-	raw []byte
 }
 
 const misfitCode = "does_not_fit"
 
 func (r *redrive) size() (bytes int64) {
 	for _, row := range r.rows {
-		bytes += int64(len(row.raw))
+		bytes += int64(len(row))
 	}
 	return bytes
 }
@@ -43,11 +39,11 @@ func (r *redrive) pass(account *ledger.Stage) {
 
 // enter makes batches of the rows by the schema that their stage has; nil if the stage does not know their stream. The batches are
 // the caller's.
-func (r *redrive) enter(at stageID, change *sdk.SchemaChange) ([]sdk.Batch, []rejected) {
+func (r *redrive) enter(at stageID, change *sdk.SchemaChange) ([]sdk.Batch, []quarantine.Rejected) {
 	if change == nil {
 		return nil, r.reject(at, r.misfits("this stage has no stream "+r.stream+" any more"))
 	}
-	records, misfits := fitRows(change.Schema, r.rows, r.alloc)
+	records, misfits := quarantine.Fit(change.Schema, r.rows, r.alloc)
 	batches := make([]sdk.Batch, len(records))
 	for i, record := range records {
 		batches[i] = sdk.Batch{Stream: r.stream, Version: change.Version, Origin: r.origin, Record: record}
@@ -55,20 +51,20 @@ func (r *redrive) enter(at stageID, change *sdk.SchemaChange) ([]sdk.Batch, []re
 	return batches, r.reject(at, misfits)
 }
 
-func (r *redrive) misfits(reason string) []misfit {
-	all := make([]misfit, len(r.rows))
+func (r *redrive) misfits(reason string) []quarantine.Misfit {
+	all := make([]quarantine.Misfit, len(r.rows))
 	for i, row := range r.rows {
-		all[i] = misfit{row: row, reason: reason}
+		all[i] = quarantine.Misfit{Row: row, Reason: reason}
 	}
 	return all
 }
 
-func (r *redrive) reject(at stageID, misfits []misfit) []rejected {
-	rows := make([]rejected, len(misfits))
+func (r *redrive) reject(at stageID, misfits []quarantine.Misfit) []quarantine.Rejected {
+	rows := make([]quarantine.Rejected, len(misfits))
 	for i, m := range misfits {
-		rows[i] = rejected{
-			Stream: r.stream, Stage: at.stage, Step: at.step, Plugin: at.plugin, Code: misfitCode, Reason: m.reason,
-			Origin: r.origin, Raw: m.row.raw,
+		rows[i] = quarantine.Rejected{
+			Stream: r.stream, Stage: at.stage, Step: at.step, Plugin: at.plugin, Code: misfitCode, Reason: m.Reason,
+			Origin: r.origin, Raw: m.Row,
 		}
 	}
 	return rows

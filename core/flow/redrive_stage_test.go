@@ -42,7 +42,7 @@ func (e *echo) close(_ context.Context, c *closing, _ func(item) error) error {
 func someRows(step string, raws ...string) *redrive {
 	r := &redrive{step: step, stream: "s", origin: "o", alloc: memory.DefaultAllocator}
 	for _, raw := range raws {
-		r.rows = append(r.rows, redrivenRow{raw: []byte(raw)})
+		r.rows = append(r.rows, []byte(raw))
 	}
 	return r
 }
@@ -160,46 +160,4 @@ func TestRowsThatASinkRejectedComeInBehindAllStages(t *testing.T) {
 	if err != nil || frame.Rows["s"] != 2 || frame.Rejected != 1 {
 		t.Errorf("%+v, %v", frame, err)
 	}
-}
-
-func TestRowIDsAreReadAsTheyAreWritten(t *testing.T) {
-	t.Parallel()
-	for _, id := range []RowID{{Unit: 1, N: 1}, {Unit: 12, N: 345}, {Unit: 7, Late: true, N: 2}} {
-		if got, err := ParseRowID(id.String()); err != nil || got != id {
-			t.Errorf("%s was read as %+v, %v", id, got, err)
-		}
-	}
-	for _, text := range []string{"", "1", "1-", "-1", "0-1", "1-0", "01-1", "1-late", "1-late-", "1-2-3", "1-Late-2", " 1-1"} {
-		if id, err := ParseRowID(text); err == nil {
-			t.Errorf("%q was read as %s", text, id)
-		}
-	}
-	var ranges []ledger.Range
-	for _, text := range []string{"1-1", "1-2", "1-4", "2-5", "2-late-6", "2-late-7"} {
-		id, err := ParseRowID(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ranges = extend(ranges, id)
-	}
-	want := []ledger.Range{
-		{Unit: 1, First: 1, Last: 2}, {Unit: 1, First: 4, Last: 4}, {Unit: 2, First: 5, Last: 5}, {Unit: 2, Late: true, First: 6, Last: 7},
-	}
-	if diff := cmp.Diff(want, ranges); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func FuzzCorrectedRows(f *testing.F) {
-	for _, text := range []string{
-		`{"id":"1-1","row":{"a":1}}`, `{"_id":"1-1","a":1}`, `{"id":"1-1","row":null}`, `{"id":1}`, `[]`, `{"_id":{}}`, `{"id":"1-1","row":{}}`,
-	} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		id, _, row, err := parseCorrected(text)
-		if err == nil && (id == "" && row == nil || !isObject(row)) {
-			t.Errorf("%q gives row %q of %q", text, row, id)
-		}
-	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/zone"
 )
 
@@ -33,8 +34,8 @@ func (p *parts) loseLog(t *testing.T, name string) {
 	}
 }
 
-func (p *parts) quarantineOf(s *flow.Settings) *flow.Quarantine {
-	return &flow.Quarantine{Zones: p.runtime.Zones, Ledger: p.runtime.Ledger, Flow: s.Name, Dataset: s.Quarantine}
+func (p *parts) quarantineOf(s *flow.Settings) *quarantine.Quarantine {
+	return &quarantine.Quarantine{Zones: p.runtime.Zones, Ledger: p.runtime.Ledger, Flow: s.Name, Dataset: s.Quarantine}
 }
 
 // redrive releases rows of a flow's quarantine by a runner of its own.
@@ -47,14 +48,14 @@ func (p *parts) redrive(ctx context.Context, s *flow.Settings, r *flow.RedriveSe
 	return runtime.Progress.Of(s.Name), err
 }
 
-var everything = flow.Selection{All: true}
+var everything = quarantine.Selection{All: true}
 
 // outcomes of all rows in a flow's quarantine.
 func (p *parts) outcomes(t *testing.T, s *flow.Settings) map[ledger.Outcome]int64 {
 	t.Helper()
 	counts := map[ledger.Outcome]int64{}
 	ids := map[string]bool{}
-	for row, err := range p.quarantineOf(s).Rows(t.Context(), everything) {
+	for row, err := range p.quarantineOf(s).Rows(t.Context(), quarantine.Choose(everything, nil)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,13 +176,13 @@ func TestRowsComeInAtTheStageThatRejectedThem(t *testing.T) {
 }
 
 // write makes a file of corrected rows.
-func write(t *testing.T, text string) *flow.Corrections {
+func write(t *testing.T, text string) *quarantine.Corrections {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "rows.jsonl")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := flow.OpenCorrections(path)
+	c, err := quarantine.OpenCorrections(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +216,7 @@ func TestRowsThatASourceCouldNotReadComeInCorrected(t *testing.T) {
 		t.Error(diff)
 	}
 	checkIDs(t, p, landed, 3998)
-	for row, err := range p.quarantineOf(s).Rows(t.Context(), flow.Selection{Unit: 2}) {
+	for row, err := range p.quarantineOf(s).Rows(t.Context(), quarantine.Choose(quarantine.Selection{Unit: 2}, nil)) {
 		if err != nil || row.Code != "does_not_fit" || string(row.Raw) != `{"id":"no number"}` || row.Stage != "target" {
 			t.Errorf("%+v %s, %v", row, row.Raw, err)
 		}
@@ -229,7 +230,7 @@ func TestDroppedRowsAreNotReleasedAndStayForTheRecord(t *testing.T) {
 	p := mend(t, 2000)
 	s := p.judged(1990, flow.OnFailQuarantine)["dataset"]
 	mustRun(t, p, s)
-	three := flow.DropRequest{By: "me", Reason: "tests", Select: flow.Selection{IDs: []flow.RowID{{Unit: 1, N: 2}, {Unit: 1, N: 3}, {Unit: 1, N: 77}}}}
+	three := flow.DropRequest{By: "me", Reason: "tests", Select: quarantine.Selection{IDs: []quarantine.RowID{{Unit: 1, N: 2}, {Unit: 1, N: 3}, {Unit: 1, N: 77}}}}
 	for i, want := range []flow.DropRows{{Dropped: 2, Unknown: []string{"1-77"}}, {Settled: 2, Unknown: []string{"1-77"}}} {
 		got, err := flow.DropQuarantined(t.Context(), s, p.runtime, three)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {

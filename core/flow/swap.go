@@ -13,6 +13,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -149,10 +150,10 @@ func (w *swapping) datasets(ctx context.Context) (map[string]ledger.Output, erro
 	for _, name := range besides {
 		all[strings.TrimSuffix(name, besideMark+"replay")] = true
 	}
-	quarantine := p.request.Flow.Quarantine.String()
+	aside := p.request.Flow.Quarantine.String()
 	names := slices.SortedFunc(maps.Keys(all), func(a, b string) int {
-		if (a == quarantine) != (b == quarantine) {
-			return map[bool]int{true: -1, false: 1}[a == quarantine]
+		if (a == aside) != (b == aside) {
+			return map[bool]int{true: -1, false: 1}[a == aside]
 		}
 		return strings.Compare(a, b)
 	})
@@ -294,7 +295,7 @@ func (w *swapping) stageUnit(ctx context.Context, target, beside *zone.Dataset, 
 func (w *swapping) write(ctx context.Context, stage *zone.Stage, target *zone.Dataset, batch arrow.RecordBatch, seq int64) error {
 	p := w.replay
 	if target.Name() == p.request.Flow.Quarantine {
-		batch = renumber(batch, seq, p.runtime.Alloc)
+		batch = quarantine.Renumber(batch, seq, p.runtime.Alloc)
 	}
 	defer batch.Release()
 	p.runtime.Progress.Note(p.request.Flow.Name, func(s *Status) { s.Reading += batch.NumRows() })

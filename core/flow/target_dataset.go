@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -169,7 +170,7 @@ func (t *datasetTarget) open(ctx context.Context, name zone.Name, c sdk.SchemaCh
 	return &datasetOutput{dataset: dataset, holds: holds}, nil
 }
 
-func (t *datasetTarget) write(ctx context.Context, b sdk.Batch) ([]rejected, error) {
+func (t *datasetTarget) write(ctx context.Context, b sdk.Batch) ([]quarantine.Rejected, error) {
 	defer b.Record.Release()
 	out := t.outputs[b.Stream]
 	if out == nil {
@@ -188,9 +189,9 @@ func (t *datasetTarget) write(ctx context.Context, b sdk.Batch) ([]rejected, err
 	return nil, out.stage.Write(ctx, b.Record, b.Origin)
 }
 
-func (t *datasetTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error) {
+func (t *datasetTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Output, []quarantine.Rejected, error) {
 	written := map[string]ledger.Output{}
-	if u.Decision == quarantine {
+	if u.Decision == setAside {
 		return written, nil, nil
 	}
 	for _, stream := range slices.Sorted(maps.Keys(t.outputs)) {
@@ -229,7 +230,7 @@ func (t *datasetTarget) commitOutput(ctx context.Context, out *datasetOutput, u 
 }
 
 // found returns what a unit that every dataset holds left there.
-func (t *datasetTarget) found(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error) {
+func (t *datasetTarget) found(ctx context.Context, u *unit) (map[string]ledger.Output, []quarantine.Rejected, error) {
 	outputs := map[string]ledger.Output{}
 	for _, stream := range slices.Sorted(maps.Keys(u.Rows)) {
 		name, err := t.settings.Target.Dataset(stream)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/sdk"
@@ -74,7 +75,7 @@ func (t *sinkTarget) schema(ctx context.Context, seq int64, c sdk.SchemaChange) 
 	return err
 }
 
-func (t *sinkTarget) write(ctx context.Context, b sdk.Batch) ([]rejected, error) {
+func (t *sinkTarget) write(ctx context.Context, b sdk.Batch) ([]quarantine.Rejected, error) {
 	defer b.Record.Release()
 	if t.holds >= t.seq {
 		return nil, nil
@@ -84,7 +85,7 @@ func (t *sinkTarget) write(ctx context.Context, b sdk.Batch) ([]rejected, error)
 	if err != nil {
 		return nil, err
 	}
-	var rows []rejected
+	var rows []quarantine.Rejected
 	err = rejectRows(b, t.id(), rejections, func(i item) error {
 		rows = i.rejects
 		return nil
@@ -96,8 +97,8 @@ func (t *sinkTarget) id() stageID {
 	return stageID{stage: sinkStage, step: sinkStage, plugin: t.step.Instance.Plugin}
 }
 
-func (t *sinkTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error) {
-	if u.Decision == quarantine || u.Decision == drop {
+func (t *sinkTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Output, []quarantine.Rejected, error) {
+	if u.Decision == setAside || u.Decision == drop {
 		_, err := t.process.Begin(ctx, u.epoch) // drops what is staged
 		return nil, nil, err
 	}
@@ -107,7 +108,7 @@ func (t *sinkTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Out
 		return nil, nil, err
 	}
 	killpoint.Here("after-sink-commit")
-	rows := make([]rejected, len(rejections))
+	rows := make([]quarantine.Rejected, len(rejections))
 	for i, r := range rejections {
 		rows[i] = fromPlugin(t.id(), r)
 	}
@@ -115,7 +116,7 @@ func (t *sinkTarget) commit(ctx context.Context, u *unit) (map[string]ledger.Out
 }
 
 // found repeats the commit, which changes nothing, to hear again what was refused by it.
-func (t *sinkTarget) found(ctx context.Context, u *unit) (map[string]ledger.Output, []rejected, error) {
+func (t *sinkTarget) found(ctx context.Context, u *unit) (map[string]ledger.Output, []quarantine.Rejected, error) {
 	return t.commit(ctx, u)
 }
 

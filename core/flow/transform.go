@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -119,7 +120,7 @@ func (t *transformer) rejectLate(rejections []sdk.Rejection, emit func(item) err
 		return nil
 	}
 	t.counts.Rejected += int64(len(rejections))
-	rejects := make([]rejected, len(rejections))
+	rejects := make([]quarantine.Rejected, len(rejections))
 	for i, r := range rejections {
 		rejects[i] = fromPlugin(t.at, r)
 	}

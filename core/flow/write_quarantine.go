@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 )
@@ -62,7 +63,7 @@ func (q *quarantineWriter) prepare(ctx context.Context, epoch uint64, committed 
 	return complete != nil && (complete.Rejected == 0 || q.holds == complete.Seq), err
 }
 
-func (q *quarantineWriter) write(ctx context.Context, seq int64, rows []rejected) error {
+func (q *quarantineWriter) write(ctx context.Context, seq int64, rows []quarantine.Rejected) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -70,26 +71,26 @@ func (q *quarantineWriter) write(ctx context.Context, seq int64, rows []rejected
 		q.rows += int64(len(rows))
 		return nil
 	}
-	return q.stageRows(ctx, RowID{Unit: seq}, rows)
+	return q.stageRows(ctx, quarantine.RowID{Unit: seq}, rows)
 }
 
 // writeLate stages rows beside a unit whose other rejects are committed already.
-func (q *quarantineWriter) writeLate(ctx context.Context, seq int64, rows []rejected) error {
+func (q *quarantineWriter) writeLate(ctx context.Context, seq int64, rows []quarantine.Rejected) error {
 	if q.late >= seq {
 		return nil
 	}
-	return q.stageRows(ctx, RowID{Unit: seq, Late: true}, rows)
+	return q.stageRows(ctx, quarantine.RowID{Unit: seq, Late: true}, rows)
 }
 
 // stageRows numbers the rows as they are written: what lies in the log, and what the target refuses, is the same each time.
-func (q *quarantineWriter) stageRows(ctx context.Context, id RowID, rows []rejected) error {
+func (q *quarantineWriter) stageRows(ctx context.Context, id quarantine.RowID, rows []quarantine.Rejected) error {
 	if err := q.open(ctx, id.Unit); err != nil {
 		return err
 	}
 	for len(rows) > 0 {
 		n := min(len(rows), rejectsPerFrame)
 		id.N = q.rows + 1
-		batch := quarantineBatch(rows[:n], id, q.runtime.Alloc)
+		batch := quarantine.Batch(rows[:n], id, q.runtime.Alloc)
 		err := q.stage.Write(ctx, batch, "")
 		batch.Release()
 		if err != nil {
@@ -111,7 +112,7 @@ func (q *quarantineWriter) open(ctx context.Context, seq int64) (err error) {
 			return err
 		}
 		killpoint.Here("before-quarantine-create")
-		q.dataset, err = q.runtime.Zones.Create(ctx, q.settings.Quarantine, quarantineSchema, zone.CreateOptions{})
+		q.dataset, err = q.runtime.Zones.Create(ctx, q.settings.Quarantine, quarantine.Schema(), zone.CreateOptions{})
 		killpoint.Here("after-quarantine-create")
 		if errors.Is(err, zone.ErrExists) {
 			q.dataset, err = q.runtime.Zones.Dataset(ctx, q.settings.Quarantine)
@@ -121,7 +122,7 @@ func (q *quarantineWriter) open(ctx context.Context, seq int64) (err error) {
 		}
 	}
 	if !q.dataset.Schema().HasField("id") { // an earlier version made it
-		if q.dataset, _, err = q.dataset.Evolve(ctx, quarantineSchema); err != nil {
+		if q.dataset, _, err = q.dataset.Evolve(ctx, quarantine.Schema()); err != nil {
 			return err
 		}
 	}

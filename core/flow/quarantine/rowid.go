@@ -1,4 +1,4 @@
-package flow
+package quarantine
 
 import (
 	"fmt"
@@ -48,8 +48,8 @@ func ParseRowID(text string) (RowID, error) {
 	return id, nil
 }
 
-// extend adds a row to ranges, which hold the rows before it.
-func extend(ranges []ledger.Range, id RowID) []ledger.Range {
+// Extend adds a row to ranges, which hold the rows before it.
+func Extend(ranges []ledger.Range, id RowID) []ledger.Range {
 	if n := len(ranges); n > 0 {
 		last := &ranges[n-1]
 		if last.Unit == id.Unit && last.Late == id.Late && last.Last+1 == id.N {
@@ -60,8 +60,8 @@ func extend(ranges []ledger.Range, id RowID) []ledger.Range {
 	return append(ranges, ledger.Range{Unit: id.Unit, Late: id.Late, First: id.N, Last: id.N})
 }
 
-// renumber gives quarantined rows of a unit to another one. The ownership of the batch passes, and that of the new one is the caller's.
-func renumber(batch arrow.RecordBatch, unit int64, alloc memory.Allocator) arrow.RecordBatch {
+// Renumber gives quarantined rows of a unit to another one. The ownership of the batch passes, and that of the new one is the caller's.
+func Renumber(batch arrow.RecordBatch, unit int64, alloc memory.Allocator) arrow.RecordBatch {
 	defer batch.Release()
 	columns := slices.Clone(batch.Columns())
 	at := batch.Schema().FieldIndices("id")

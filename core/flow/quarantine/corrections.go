@@ -1,4 +1,4 @@
-package flow
+package quarantine
 
 import (
 	"bytes"
@@ -101,8 +101,8 @@ func parseCorrected(value []byte) (id, stream string, row []byte, err error) {
 	return c.ID, c.Stream, c.Row, nil
 }
 
-// row reads a corrected row; false if there is none of that id.
-func (c *Corrections) row(id RowID) (stream string, row []byte, found bool, err error) {
+// Row reads a corrected row; false if there is none of that id.
+func (c *Corrections) Row(id RowID) (stream string, row []byte, found bool, err error) {
 	if c == nil || c.rows[id] == nil {
 		return "", nil, false, nil
 	}

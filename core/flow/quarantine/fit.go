@@ -1,4 +1,4 @@
-package flow
+package quarantine
 
 import (
 	"bytes"
@@ -13,15 +13,15 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// misfit is a row that a schema can't hold, and why.
-type misfit struct {
-	row    redrivenRow
-	reason string
+// Misfit is a row that a schema can't hold, and why.
+type Misfit struct {
+	Row    []byte
+	Reason string
 }
 
-// fitRows makes batches of rows that are JSON objects, in their order, and returns those that don't fit the schema: all of a row's
+// Fit makes batches of rows that are JSON objects, in their order, and returns those that don't fit the schema: all of a row's
 // columns must be there, or be optional, and none may be unknown. The caller releases the batches.
-func fitRows(schema *arrow.Schema, rows []redrivenRow, alloc memory.Allocator) ([]arrow.RecordBatch, []misfit) {
+func Fit(schema *arrow.Schema, rows [][]byte, alloc memory.Allocator) ([]arrow.RecordBatch, []Misfit) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -30,15 +30,15 @@ func fitRows(schema *arrow.Schema, rows []redrivenRow, alloc memory.Allocator) (
 		return []arrow.RecordBatch{batch}, nil
 	}
 	if len(rows) == 1 {
-		return nil, []misfit{{row: rows[0], reason: err.Error()}}
+		return nil, []Misfit{{Row: rows[0], Reason: err.Error()}}
 	}
 	half := len(rows) / 2 // a builder that failed can't be rolled back, and few rows are bad
-	batches, misfits := fitRows(schema, rows[:half], alloc)
-	more, others := fitRows(schema, rows[half:], alloc)
+	batches, misfits := Fit(schema, rows[:half], alloc)
+	more, others := Fit(schema, rows[half:], alloc)
 	return append(batches, more...), append(misfits, others...)
 }
 
-func buildRows(schema *arrow.Schema, rows []redrivenRow, alloc memory.Allocator) (batch arrow.RecordBatch, err error) {
+func buildRows(schema *arrow.Schema, rows [][]byte, alloc memory.Allocator) (batch arrow.RecordBatch, err error) {
 	defer func() { // builders of some types panic on text that they can't hold
 		if failure := recover(); failure != nil {
 			batch, err = nil, fmt.Errorf("the row can't be read: %v", failure)
@@ -46,13 +46,13 @@ func buildRows(schema *arrow.Schema, rows []redrivenRow, alloc memory.Allocator)
 	}()
 	doc := bytes.NewBufferString("[")
 	for i, row := range rows {
-		if err := fits(schema, row.raw); err != nil {
+		if err := fits(schema, row); err != nil {
 			return nil, err
 		}
 		if i > 0 {
 			doc.WriteByte(',')
 		}
-		doc.Write(row.raw)
+		doc.Write(row)
 	}
 	doc.WriteByte(']')
 	batch, _, err = array.RecordFromJSON(alloc, schema, doc)

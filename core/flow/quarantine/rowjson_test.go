@@ -1,4 +1,4 @@
-package flow
+package quarantine
 
 import (
 	"bytes"
@@ -171,17 +171,17 @@ func TestRowsComeBackFromJSONAsTheyWere(t *testing.T) {
 			schema := arrow.NewSchema([]arrow.Field{{Name: "c", Type: column.DataType(), Nullable: true}}, nil)
 			batch := array.NewRecordBatch(schema, []arrow.Array{column}, int64(column.Len()))
 			defer batch.Release()
-			var rows []redrivenRow
+			var rows [][]byte
 			for row := range column.Len() {
 				raw, err := rowJSON(batch, row)
 				if err != nil {
 					t.Fatal(err)
 				}
-				rows = append(rows, redrivenRow{raw: raw})
+				rows = append(rows, raw)
 			}
-			back, misfits := fitRows(schema, rows, alloc)
+			back, misfits := Fit(schema, rows, alloc)
 			for _, misfit := range misfits {
-				t.Errorf("%s: %s", misfit.row.raw, misfit.reason)
+				t.Errorf("%s: %s", misfit.Row, misfit.Reason)
 			}
 			for _, b := range back {
 				defer b.Release()
@@ -190,18 +190,10 @@ func TestRowsComeBackFromJSONAsTheyWere(t *testing.T) {
 				return
 			}
 			if !equalBits(batch, back[0]) {
-				t.Errorf("%s\ncame back as\n%v\nfrom %s", batch.Column(0), back[0].Column(0), bytes.Join(raws(rows), []byte("\n")))
+				t.Errorf("%s\ncame back as\n%v\nfrom %s", batch.Column(0), back[0].Column(0), bytes.Join(rows, []byte("\n")))
 			}
 		})
 	}
-}
-
-func raws(rows []redrivenRow) [][]byte {
-	var all [][]byte
-	for _, r := range rows {
-		all = append(all, r.raw)
-	}
-	return all
 }
 
 // equalBits compares NaN as equal, too; in columns of half floats it takes their text for it.
@@ -246,15 +238,15 @@ func TestRowsThatDoNotFitAreNamedWithAReasonAndTheOthersPass(t *testing.T) {
 		`null`:                         "not a JSON object",
 		``:                             "not a JSON object",
 	}
-	var rows []redrivenRow
+	var rows [][]byte
 	good := int64(0)
 	for row, reason := range cases {
-		rows = append(rows, redrivenRow{raw: []byte(row)})
+		rows = append(rows, []byte(row))
 		if reason == "" {
 			good++
 		}
 	}
-	batches, misfits := fitRows(schema, rows, alloc)
+	batches, misfits := Fit(schema, rows, alloc)
 	var fitting int64
 	for _, b := range batches {
 		fitting += b.NumRows()
@@ -264,9 +256,9 @@ func TestRowsThatDoNotFitAreNamedWithAReasonAndTheOthersPass(t *testing.T) {
 		t.Errorf("%d rows fit, %d don't; expected %d and %d", fitting, len(misfits), good, len(cases)-int(good))
 	}
 	for _, m := range misfits {
-		want := cases[string(m.row.raw)]
-		if want == "" || !strings.Contains(m.reason, want) {
-			t.Errorf("%s: %s, expected %q", m.row.raw, m.reason, want)
+		want := cases[string(m.Row)]
+		if want == "" || !strings.Contains(m.Reason, want) {
+			t.Errorf("%s: %s, expected %q", m.Row, m.Reason, want)
 		}
 	}
 }
@@ -284,7 +276,7 @@ func FuzzRowsFitOrAreNamed(f *testing.F) {
 	f.Add([]byte(`{"i":1,"d":"1.5","t":"2024-01-02","c":"12:00","b":"AAE=","m":[{"key":"a","value":1}],"u":"018f4c6e-0000-7000-8000-0123456789ab"}`))
 	f.Add([]byte(`{"i":"x","d":1e99,"t":-1,"c":{},"b":"A","m":{"a":1},"u":7}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		batches, misfits := fitRows(schema, []redrivenRow{{raw: raw}}, memory.DefaultAllocator)
+		batches, misfits := Fit(schema, [][]byte{raw}, memory.DefaultAllocator)
 		if len(batches)+len(misfits) != 1 {
 			t.Fatalf("%d batches and %d misfits of one row", len(batches), len(misfits))
 		}
@@ -293,7 +285,7 @@ func FuzzRowsFitOrAreNamed(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			back, bad := fitRows(schema, []redrivenRow{{raw: again}}, memory.DefaultAllocator)
+			back, bad := Fit(schema, [][]byte{again}, memory.DefaultAllocator)
 			if len(bad) > 0 {
 				t.Fatalf("%s was read as %s, which is not read: %v", raw, again, bad)
 			}

@@ -1,4 +1,4 @@
-package flow
+package quarantine
 
 import (
 	"encoding/json"

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/qanat-data/qanat/core/flow"
+	"github.com/qanat-data/qanat/core/flow/progress"
 )
 
 // progressLines shows a line for each flow: redrawn in place on a terminal, and elsewhere printed when a flow's state changes.
@@ -29,7 +29,7 @@ const progressEvery = 200 * time.Millisecond
 // running is what runs flows: a pipeline's, or those of a replay, which become known one by one.
 type running interface {
 	Flows() []string
-	Status(flow string) flow.Status
+	Status(flow string) progress.Status
 }
 
 func watch(out io.Writer, run running) *progressLines {
@@ -109,11 +109,11 @@ func clip(line string, width int) string {
 }
 
 // waitingLine is the line of a flow that waits for something.
-func waitingLine(s flow.Status, width int) string {
+func waitingLine(s progress.Status, width int) string {
 	return fmt.Sprintf("%-*s  %-8s  %s", width, s.Flow, s.State, strings.Join(strings.Fields(s.Note), " "))
 }
 
-func progressLine(s flow.Status, width int) string {
+func progressLine(s progress.Status, width int) string {
 	end := s.Ended
 	if end.IsZero() {
 		end = time.Now()

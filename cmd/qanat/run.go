@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/qanat-data/qanat/core/engine"
-	"github.com/qanat-data/qanat/core/flow"
+	"github.com/qanat-data/qanat/core/flow/progress"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -90,7 +90,7 @@ func (a *app) printSummary(s engine.Summary) {
 	}
 	_ = t.flush()
 	for _, f := range s.Flows {
-		if f.Note != "" && f.State != flow.Done {
+		if f.Note != "" && f.State != progress.Done {
 			_, _ = fmt.Fprintf(a.out, "%s: %s\n", f.Flow, strings.TrimSpace(f.Note))
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/qanat-data/qanat/core/engine"
-	"github.com/qanat-data/qanat/core/flow"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/core/zone/zonetest"
 	"github.com/qanat-data/qanat/registry"
@@ -109,7 +109,7 @@ func TestARunEndsWithItsFlowsCaughtUpAndReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	landing, thin := summary.Flows[0], summary.Flows[1]
-	if landing.Read != 5000 || landing.Written != 4950 || landing.Quarantined != 50 || thin.Written != 4950 || thin.State != flow.Done {
+	if landing.Read != 5000 || landing.Written != 4950 || landing.Quarantined != 50 || thin.Written != 4950 || thin.State != progress.Done {
 		t.Errorf("summary: %+v", summary)
 	}
 	report, err := project.Status(t.Context(), "p.")
@@ -148,7 +148,7 @@ func TestAStoppedRunCommitsWhatItHasRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	landing := summary.Flows[0]
-	if landing.State != flow.Stopped || landing.Read == 0 || landing.Read != landing.Reading {
+	if landing.State != progress.Stopped || landing.Read == 0 || landing.Read != landing.Reading {
 		t.Errorf("%+v", landing)
 	}
 }

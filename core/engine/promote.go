@@ -10,6 +10,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 )
 
 // PromoteRequest decides about the unit that a flow waits for.
@@ -119,7 +120,7 @@ func (p *Project) notHeld(ctx context.Context, name string) error {
 // settingsFor are those that a decision needs: of a unit that lies in its log the whole flow, because it goes on into its sink.
 func (p *Project) settingsFor(ctx context.Context, held ledger.HeldUnit) (*flow.Settings, *flow.Runtime, error) {
 	if held.Place == ledger.OnBranch {
-		return p.bare(held.Flow), p.runtime(flow.NewProgress(held.Flow)), nil
+		return p.bare(held.Flow), p.runtime(progress.New(held.Flow)), nil
 	}
 	run, err := p.only(ctx, held.Flow)
 	if err != nil {
@@ -190,7 +191,7 @@ func (p *Project) live(ctx context.Context) (alive context.Context, done func())
 }
 
 // tell passes on what a flow says that it waits for, until the returned function is called.
-func tell(progress *flow.Progress, name string, say func(note string)) (stop func()) {
+func tell(p *progress.Progress, name string, say func(note string)) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -202,7 +203,7 @@ func tell(progress *flow.Progress, name string, say func(note string)) (stop fun
 				return
 			case <-ticker.C:
 			}
-			if note := progress.Of(name).Note; note != last && note != "" {
+			if note := p.Of(name).Note; note != last && note != "" {
 				say(note)
 				last = note
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/zone"
 )
@@ -53,7 +54,7 @@ func (p *Project) DropQuarantined(ctx context.Context, name string, d flow.DropR
 	if err := p.knows(ctx, name); err != nil {
 		return flow.DropRows{}, err
 	}
-	runtime := p.runtime(flow.NewProgress(name))
+	runtime := p.runtime(progress.New(name))
 	ctx, done := p.live(ctx)
 	defer done()
 	stop := tell(runtime.Progress, name, waiting)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/plan"
 	"github.com/qanat-data/qanat/core/query"
 	"github.com/qanat-data/qanat/core/spec"
@@ -87,7 +88,7 @@ func (p *Project) PlanReplay(ctx context.Context, request ReplayRequest) (*Repla
 	}
 	r := &Replay{project: p, request: request, settings: settings}
 	r.Plan = ReplayPlan{Mode: r.mode(), Into: request.Into, Warnings: planned.Warnings}
-	r.runtime = p.runtime(flow.NewProgress())
+	r.runtime = p.runtime(progress.New())
 	of := *settings
 	found, err := flow.PlanReplay(ctx, &of, r.runtime, request.Range)
 	if err != nil {
@@ -193,7 +194,7 @@ func (p *Project) replaySettings(ctx context.Context, request ReplayRequest) (*f
 func (r *Replay) Flows() []string { return r.runtime.Progress.Flows() }
 
 // Status is how one of them is doing.
-func (r *Replay) Status(name string) flow.Status {
+func (r *Replay) Status(name string) progress.Status {
 	status := r.runtime.Progress.Of(name)
 	status.Note = r.project.Resolver.Redact(status.Note)
 	return status

@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 )
 
 // Abandoned is a replay that was given up.
@@ -22,7 +23,7 @@ type Abandoned struct {
 // AbandonReplay drops what replays of a flow have left that did not come to their end, or, if into names one, the dataset that one
 // has made.
 func (p *Project) AbandonReplay(ctx context.Context, name, into string, stopping <-chan struct{}, waiting func(string)) ([]Abandoned, error) {
-	runtime := p.runtime(flow.NewProgress(name))
+	runtime := p.runtime(progress.New(name))
 	ctx, done := p.live(ctx)
 	defer done()
 	stop := tell(runtime.Progress, name+"~", waiting)

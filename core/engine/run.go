@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/plan"
 	"github.com/qanat-data/qanat/core/spec"
 )
@@ -21,7 +22,7 @@ type Summary struct {
 
 // FlowSummary is what a flow did, and how long it took from the start of the run.
 type FlowSummary struct {
-	flow.Status
+	progress.Status
 	Seconds float64 `json:"seconds"`
 }
 
@@ -57,7 +58,7 @@ func (e *PlanError) Error() string {
 
 // Run is a pipeline that is being run.
 type Run struct {
-	progress *flow.Progress
+	progress *progress.Progress
 	names    []string
 	flows    []*flow.Settings
 	runtime  *flow.Runtime
@@ -84,16 +85,16 @@ func (p *Project) Prepare(ctx context.Context, pipeline *spec.Pipeline) (*Run, *
 	for _, f := range flows {
 		run.names = append(run.names, f.Name)
 	}
-	run.progress = flow.NewProgress(run.names...)
+	run.progress = progress.New(run.names...)
 	run.runtime = p.runtime(run.progress)
 	run.upkeep = newAttendant(p.upkeeper(run.runtime.Owner), run.names, run.progress.Of)
 	return run, planned, nil
 }
 
-func (p *Project) runtime(progress *flow.Progress) *flow.Runtime {
+func (p *Project) runtime(shared *progress.Progress) *flow.Runtime {
 	return &flow.Runtime{
 		Zones: p.Zones(), Broker: p.instance.Broker(), Ledger: p.ledger, Plugins: p.Plugins, Log: p.Log, Alloc: p.Alloc,
-		Owner: flow.NewOwner(), Progress: progress, Patience: p.resolved.Patience.Std(), StateAt: p.stateFile(),
+		Owner: flow.NewOwner(), Progress: shared, Patience: p.resolved.Patience.Std(), StateAt: p.stateFile(),
 	}
 }
 
@@ -148,7 +149,7 @@ func worst(failures []error) error {
 }
 
 // Status is how a flow is doing. What plugins say of it may quote their settings, so secrets are taken out.
-func (r *Run) Status(name string) flow.Status {
+func (r *Run) Status(name string) progress.Status {
 	status := r.progress.Of(name)
 	status.Note = r.redact(status.Note)
 	return status

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/qanat-data/qanat/core/flow"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/zone"
 )
 
@@ -15,13 +15,13 @@ const upkeepPulse = 500 * time.Millisecond
 type attendant struct {
 	*upkeeper
 	flows  []string
-	status func(string) flow.Status
+	status func(string) progress.Status
 	seen   map[string]int64               // units by flow, as of the last pulse
 	looked map[zone.Name]map[string]int64 // units by flow, as of the last look at a dataset
 	again  map[zone.Name]time.Time        // when files that wait may go
 }
 
-func newAttendant(k *upkeeper, flows []string, status func(string) flow.Status) *attendant {
+func newAttendant(k *upkeeper, flows []string, status func(string) progress.Status) *attendant {
 	return &attendant{
 		upkeeper: k, flows: flows, status: status,
 		seen: map[string]int64{}, looked: map[zone.Name]map[string]int64{}, again: map[zone.Name]time.Time{},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
@@ -342,7 +343,7 @@ func (c *committer) account(u *unit) ledger.Stage {
 }
 
 func (c *committer) report(u ledger.Unit) {
-	c.runtime.Progress.Update(u.Flow, func(s *Status) {
+	c.runtime.Progress.Update(u.Flow, func(s *progress.Status) {
 		s.Seq, s.Units = u.Seq, s.Units+1
 		if len(u.Stages) > 0 {
 			s.Read += u.Stages[0].In
@@ -358,7 +359,7 @@ func (c *committer) report(u ledger.Unit) {
 			s.Filtered += stage.Filtered
 			s.Warned += stage.Warned
 		}
-		snapshots := Snapshots{}
+		snapshots := progress.Snapshots{}
 		for dataset, out := range u.Datasets {
 			s.Bytes += out.Bytes
 			snapshots[dataset] = out.Snapshot

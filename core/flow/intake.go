@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/wire"
@@ -38,7 +39,7 @@ type intake struct {
 	flow       string
 	step       Step // of a source plugin; zero for datasets
 	thresholds Thresholds
-	progress   *Progress
+	progress   *progress.Progress
 
 	at        sdk.Position // the last checkpoint
 	closed    sdk.Position // the position of the last closed unit
@@ -53,7 +54,7 @@ type intake struct {
 
 const sourceStage, readStage = "source", "read"
 
-func newIntake(s *Settings, p *Progress, at sdk.Position) *intake {
+func newIntake(s *Settings, p *progress.Progress, at sdk.Position) *intake {
 	in := &intake{flow: s.Name, thresholds: s.Commit, progress: p, at: at, closed: at}
 	if s.Source != nil {
 		in.step = s.Source.Step
@@ -115,7 +116,7 @@ func (n *intake) event(ctx context.Context, e event, out chan<- item) error {
 			return n.close(ctx, out)
 		}
 	case e.progress != nil:
-		n.progress.Note(n.flow, func(s *Status) { s.Source = *e.progress })
+		n.progress.Note(n.flow, func(s *progress.Status) { s.Source = *e.progress })
 	}
 	return nil
 }
@@ -129,7 +130,7 @@ func (n *intake) took(rows, rejects, size int64) {
 	n.counts.Rejected += rejects
 	n.bytes += size
 	n.uncovered = true
-	n.progress.Note(n.flow, func(s *Status) { s.Reading += rows + rejects })
+	n.progress.Note(n.flow, func(s *progress.Status) { s.Reading += rows + rejects })
 }
 
 func (n *intake) close(ctx context.Context, out chan<- item) error {

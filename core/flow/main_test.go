@@ -15,6 +15,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/instance"
 	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/pluginhost"
@@ -117,7 +118,7 @@ func open(ctx context.Context, dir string, alloc memory.Allocator) (*parts, erro
 	}
 	return &parts{dir: dir, instance: running, rows: generatedRows, runtime: &flow.Runtime{
 		Zones: running.Zones(), Broker: running.Broker(), Ledger: book, Plugins: host, Log: log, Alloc: alloc,
-		Owner: flow.NewOwner(), Progress: flow.NewProgress("test.landing", "test.clean", "test.export"),
+		Owner: flow.NewOwner(), Progress: progress.New("test.landing", "test.clean", "test.export"),
 	}}, nil
 }
 

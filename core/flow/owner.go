@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/killpoint"
 )
 
@@ -100,7 +101,7 @@ func (t *tenure) await(ctx context.Context) (judged ledger.Owner, free bool, err
 // wait says what is waited for. It also wakes the flows that read what this one writes: its commits are another runner's now, and
 // only the ledger tells of them.
 func (t *tenure) wait(note string) {
-	t.runtime.Progress.Update(t.flow, func(st *Status) { st.State, st.Note = Waiting, note })
+	t.runtime.Progress.Update(t.flow, func(st *progress.Status) { st.State, st.Note = progress.Waiting, note })
 }
 
 // hold runs a session, and gives signs of life from the moment it has claimed the flow.

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/instance"
 	"github.com/qanat-data/qanat/core/instance/pgtest"
 )
@@ -37,7 +38,7 @@ func newRunner(t *testing.T, name string, db *sql.DB, dialect ledger.Dialect) *r
 	}
 	r := &runner{stop: make(chan struct{}), db: db}
 	r.tenure = &tenure{flow: "f", stopping: r.stop, runtime: &Runtime{
-		Ledger: book, Log: hclog.NewNullLogger(), Progress: NewProgress("f"), Heartbeat: testBeat, Owner: name + "/1/elsewhere-1-x",
+		Ledger: book, Log: hclog.NewNullLogger(), Progress: progress.New("f"), Heartbeat: testBeat, Owner: name + "/1/elsewhere-1-x",
 	}}
 	return r
 }
@@ -112,7 +113,7 @@ func (s *running) await(t *testing.T) {
 func (r *runner) note(t *testing.T, want string) {
 	t.Helper()
 	for {
-		changed := r.runtime.Progress.changes()
+		changed := r.runtime.Progress.Changes()
 		if strings.Contains(r.runtime.Progress.Of("f").Note, want) {
 			return
 		}

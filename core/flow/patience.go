@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -100,7 +101,7 @@ func (t *tries) wait(by blame, err error) (time.Duration, error) {
 // tell notes why there is another session, and when it begins.
 func (t *tries) tell(note string) {
 	t.restarts++
-	t.runtime.Progress.Update(t.flow, func(s *Status) { s.Note, s.Restarts = note, t.restarts })
+	t.runtime.Progress.Update(t.flow, func(s *progress.Status) { s.Note, s.Restarts = note, t.restarts })
 }
 
 // watched runs a session. Meanwhile it says what servers are waited for, and ends the session when NATS has been in trouble for
@@ -152,8 +153,8 @@ func watch(ctx context.Context, flow string, r *Runtime, end context.CancelCause
 }
 
 // swap replaces a note, unless there is another one.
-func swap(p *Progress, flow, before, after string) {
-	p.Note(flow, func(s *Status) {
+func swap(p *progress.Progress, flow, before, after string) {
+	p.Note(flow, func(s *progress.Status) {
 		if s.Note == before {
 			s.Note = after
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -60,7 +61,7 @@ func TestFailuresAreBlamedOnWhoeverCausedThem(t *testing.T) {
 }
 
 func testTries(patience time.Duration) *tries {
-	return newTries("f", &Runtime{Progress: NewProgress("f"), Patience: patience})
+	return newTries("f", &Runtime{Progress: progress.New("f"), Patience: patience})
 }
 
 var errStore = &zone.UnavailableError{Server: "s3:9000", Passing: true, Err: errors.New("503 SlowDown")}

@@ -86,8 +86,8 @@ func (d *datasetReader) close() error           { return nil }
 
 func (d *datasetReader) read(ctx context.Context, emit func(event) error) error {
 	for !d.stopping() {
-		changed := d.runtime.Progress.changes() // taken first, so that no commit is missed between looking and waiting
-		ended, failed := d.runtime.Progress.ended(d.settings.Upstream)
+		changed := d.runtime.Progress.Changes() // taken first, so that no commit is missed between looking and waiting
+		ended, failed := d.runtime.Progress.Ended(d.settings.Upstream)
 		if d.settings.Pinned {
 			if ended {
 				return d.readPinned(ctx, failed, emit)

@@ -15,6 +15,7 @@ import (
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/zone"
 )
@@ -39,9 +40,9 @@ func (p *parts) quarantineOf(s *flow.Settings) *quarantine.Quarantine {
 }
 
 // redrive releases rows of a flow's quarantine by a runner of its own.
-func (p *parts) redrive(ctx context.Context, s *flow.Settings, r *flow.RedriveSettings) (flow.Status, error) {
+func (p *parts) redrive(ctx context.Context, s *flow.Settings, r *flow.RedriveSettings) (progress.Status, error) {
 	runtime := *p.runtime
-	runtime.Owner, runtime.Progress = flow.NewOwner(), flow.NewProgress(s.Name)
+	runtime.Owner, runtime.Progress = flow.NewOwner(), progress.New(s.Name)
 	with := *s
 	with.Redrive = r
 	err := flow.Run(ctx, &with, &runtime, make(chan struct{}))

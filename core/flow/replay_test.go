@@ -17,6 +17,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/registry"
@@ -509,7 +510,7 @@ func TestSwapWaitsForTheRunnerAndTakesInWhatItAdds(t *testing.T) {
 	t.Parallel()
 	p := processedUnits(t)
 	other := *p.runtime
-	other.Owner, other.Progress = "elsewhere/1/x-1-y", flow.NewProgress("test.clean")
+	other.Owner, other.Progress = "elsewhere/1/x-1-y", progress.New("test.clean")
 	if _, err := p.runtime.Ledger.TakeOver(t.Context(), "test.clean", other.Owner, 0, ledger.Owner{}); err != nil {
 		t.Fatal(err)
 	}

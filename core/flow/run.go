@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -18,25 +19,25 @@ import (
 // an end. Failures that may go away are tried again, each time from the ledger; the last one is returned.
 func Run(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{}) error {
 	err := run(ctx, s, r, stopping)
-	state, note := Done, ""
+	state, note := progress.Done, ""
 	var held *HeldError
 	switch {
 	case err == nil:
 		select {
 		case <-stopping:
-			state = Stopped
+			state = progress.Stopped
 		default:
 		}
 	case errors.As(err, &held):
-		state, note = Paused, err.Error()
+		state, note = progress.Paused, err.Error()
 	case errors.Is(err, ErrUpstream):
-		state, note = Skipped, err.Error()
+		state, note = progress.Skipped, err.Error()
 	case fenced(err):
-		state, note = Fenced, err.Error()
+		state, note = progress.Fenced, err.Error()
 	default:
-		state, note = Failed, err.Error()
+		state, note = progress.Failed, err.Error()
 	}
-	r.Progress.Update(s.Name, func(st *Status) { st.State, st.Note, st.Ended = state, note, time.Now() })
+	r.Progress.Update(s.Name, func(st *progress.Status) { st.State, st.Note, st.Ended = state, note, time.Now() })
 	if err != nil {
 		return fmt.Errorf("flow %q: %w", s.Name, err)
 	}

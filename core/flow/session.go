@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -242,7 +243,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	s.produce = produce
 	s.commit.ack = produce.reader.ack
-	s.runtime.Progress.Update(s.settings.Name, func(st *Status) { st.State, st.Note, st.Seq = Running, "", s.commit.committed })
+	s.runtime.Progress.Update(s.settings.Name, func(st *progress.Status) { st.State, st.Note, st.Seq = progress.Running, "", s.commit.committed })
 
 	r, err := s.log.Read(ctx, s.at.live+1)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -35,7 +36,7 @@ type Runtime struct {
 	// StateAt is the file of the state database, for messages; empty where it is none.
 	StateAt string
 	// Progress tells flows of one run about each other's commits.
-	Progress *Progress
+	Progress *progress.Progress
 }
 
 // Settings define one flow.

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/sdk"
 )
 
@@ -75,7 +76,7 @@ func (endless) stop()                  {}
 func (endless) close() error           { return nil }
 
 func TestAFailedStageStopsTheReader(t *testing.T) {
-	p := &producer{settings: &Settings{Name: "f"}, runtime: &Runtime{Progress: NewProgress("f")}, reader: endless{}}
+	p := &producer{settings: &Settings{Name: "f"}, runtime: &Runtime{Progress: progress.New("f")}, reader: endless{}}
 	p.stages = append(p.stages, func(context.Context, <-chan item, chan<- item) error { return errCrash })
 	if err := p.run(t.Context(), nil, 1, nil); !errors.Is(err, errCrash) {
 		t.Errorf("%v, want the crash", err)

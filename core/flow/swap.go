@@ -13,6 +13,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
@@ -36,12 +37,12 @@ func (p *Replay) Swap(ctx context.Context, stopping <-chan struct{}) (ledger.Uni
 	if err == nil && unit.Seq == 0 {
 		err = ErrStopped
 	}
-	state, note := Done, ""
+	state, note := progress.Done, ""
 	if err != nil {
-		state, note = Failed, err.Error()
+		state, note = progress.Failed, err.Error()
 		err = fmt.Errorf("flow %q: %w", s.Name, err)
 	}
-	p.runtime.Progress.Update(s.Name, func(st *Status) { st.State, st.Note, st.Ended = state, note, time.Now() })
+	p.runtime.Progress.Update(s.Name, func(st *progress.Status) { st.State, st.Note, st.Ended = state, note, time.Now() })
 	return unit, err
 }
 
@@ -69,7 +70,7 @@ func (p *Replay) swapSession(ctx context.Context, claim claim, stopping <-chan s
 // swap is done by the owner of the flow, when everything that the flow's log held is committed.
 func (p *Replay) swap(ctx context.Context, run *session, stopping <-chan struct{}) (ledger.Unit, error) {
 	r, s := p.runtime, p.request.Flow
-	r.Progress.Update(s.Name, func(st *Status) { st.State, st.Note, st.Seq = Running, "", run.commit.committed })
+	r.Progress.Update(s.Name, func(st *progress.Status) { st.State, st.Note, st.Seq = progress.Running, "", run.commit.committed })
 	if err := p.catchUp(ctx, run.commit.committed, stopping); err != nil {
 		return ledger.Unit{}, err
 	}
@@ -99,7 +100,7 @@ func (p *Replay) swap(ctx context.Context, run *session, stopping <-chan struct{
 	}
 	killpoint.Here("after-swap-ledger")
 	p.Shadow.Swapped = entry.Seq
-	r.Progress.Update(s.Name, func(st *Status) {
+	r.Progress.Update(s.Name, func(st *progress.Status) {
 		st.Seq, st.Units = entry.Seq, st.Units+1
 		for name, rows := range entry.Replay.Rows {
 			if name != s.Quarantine.String() {
@@ -298,7 +299,7 @@ func (w *swapping) write(ctx context.Context, stage *zone.Stage, target *zone.Da
 		batch = quarantine.Renumber(batch, seq, p.runtime.Alloc)
 	}
 	defer batch.Release()
-	p.runtime.Progress.Note(p.request.Flow.Name, func(s *Status) { s.Reading += batch.NumRows() })
+	p.runtime.Progress.Note(p.request.Flow.Name, func(s *progress.Status) { s.Reading += batch.NumRows() })
 	return stage.Write(ctx, batch, "")
 }
 

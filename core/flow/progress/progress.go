@@ -1,4 +1,6 @@
-package flow
+// Package progress is what the flows of one run know of each other, and what people are shown of them. It lives in memory: what is
+// committed stands in core/flow/ledger.
+package progress
 
 import (
 	"cmp"
@@ -60,8 +62,8 @@ const (
 // Ended says that the flow does nothing more in this run.
 func (s State) Ended() bool { return s != Waiting && s != Running }
 
-// NewProgress knows the flows of a run.
-func NewProgress(flows ...string) *Progress {
+// New knows the flows of a run.
+func New(flows ...string) *Progress {
 	p := &Progress{changed: make(chan struct{}), flows: map[string]*Status{}}
 	for _, flow := range flows {
 		p.flows[flow] = &Status{Flow: flow, State: Waiting, Snapshots: Snapshots{}, Started: time.Now()}
@@ -109,15 +111,15 @@ func (p *Progress) Flows() []string {
 	})
 }
 
-// changes returns a channel that is closed at the next change.
-func (p *Progress) changes() <-chan struct{} {
+// Changes returns a channel that is closed at the next change.
+func (p *Progress) Changes() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.changed
 }
 
-// ended says whether all the flows have ended, and names one that did not end well.
-func (p *Progress) ended(flows []string) (all bool, failed string) {
+// Ended says whether all the flows have ended, and names one that did not end well.
+func (p *Progress) Ended(flows []string) (all bool, failed string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all = true

@@ -11,6 +11,7 @@ import (
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 )
 
 // PromoteRequest decides about the unit that a flow waits for.
@@ -108,7 +109,7 @@ func (p *Project) notHeld(ctx context.Context, name string) error {
 		e.Before = &before
 	}
 	owner, _, err := p.ledger.Owner(ctx, name)
-	if owner.Name != "" && flow.Alive(owner) {
+	if owner.Name != "" && tenure.Alive(owner) {
 		e.Runner = owner.Name
 	}
 	if err != nil {

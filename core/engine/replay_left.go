@@ -10,6 +10,7 @@ import (
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 )
 
 // Abandoned is a replay that was given up.
@@ -145,7 +146,7 @@ func (p *Project) replayReport(ctx context.Context, s ledger.Shadow) (ReplayRepo
 	switch {
 	case s.Done:
 		one.State = "kept"
-	case owner.Name != "" && flow.Alive(owner):
+	case owner.Name != "" && tenure.Alive(owner):
 		one.State = "running"
 	case s.Swapped > 0:
 		one.State = "swapped, to be cleared up"

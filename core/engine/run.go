@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/plan"
 	"github.com/qanat-data/qanat/core/spec"
 )
@@ -94,7 +95,7 @@ func (p *Project) Prepare(ctx context.Context, pipeline *spec.Pipeline) (*Run, *
 func (p *Project) runtime(shared *progress.Progress) *flow.Runtime {
 	return &flow.Runtime{
 		Zones: p.Zones(), Broker: p.instance.Broker(), Ledger: p.ledger, Plugins: p.Plugins, Log: p.Log, Alloc: p.Alloc,
-		Owner: flow.NewOwner(), Progress: shared, Patience: p.resolved.Patience.Std(), StateAt: p.stateFile(),
+		Owner: tenure.NewOwner(), Progress: shared, Patience: p.resolved.Patience.Std(), StateAt: p.stateFile(),
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/zone"
 )
 
@@ -92,8 +92,8 @@ func (p *Project) flowReport(ctx context.Context, name string) (FlowReport, erro
 	}
 	if found {
 		f.Epoch = owner.Epoch
-		if owner.Name != "" && flow.Alive(owner) {
-			f.State, f.Runner, f.Note = "running", owner.Name, flow.Silence(owner)
+		if owner.Name != "" && tenure.Alive(owner) {
+			f.State, f.Runner, f.Note = "running", owner.Name, tenure.Silence(owner)
 		}
 	}
 	if err := p.waiting(ctx, &f); err != nil {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/upkeep"
@@ -43,7 +43,7 @@ func (p *Project) Upkeep(ctx context.Context, r UpkeepRequest) (UpkeepReport, er
 	if err != nil {
 		return report, err
 	}
-	k := p.upkeeper(flow.NewOwner())
+	k := p.upkeeper(tenure.NewOwner())
 	var failures error
 	for _, name := range names {
 		if err := context.Cause(ctx); err != nil {
@@ -155,7 +155,7 @@ func (k *upkeeper) look(ctx context.Context, name zone.Name, s scope, dryRun boo
 // take takes a dataset's upkeep, also from a process of this machine that died with it.
 func (k *upkeeper) take(ctx context.Context, name zone.Name) (ledger.Upkeep, bool, error) {
 	held, ours, err := k.ledger.TakeUpkeep(ctx, name.String(), k.owner, upkeepLease)
-	if err != nil || ours || flow.Alive(ledger.Owner{Name: held.Owner}) {
+	if err != nil || ours || tenure.Alive(ledger.Owner{Name: held.Owner}) {
 		return held, ours, err
 	}
 	if err := k.ledger.EndUpkeep(ctx, held, false); err != nil {

@@ -3,6 +3,6 @@
 // is lost or doubled. What a pipeline's flows do together is core/engine's business; tables are core/zone's, the log itself is
 // core/broker's and plugin processes are core/pluginhost's.
 //
-// Rooms below, which know nothing of the loop: ledger has the state database's tables, quarantine what a quarantine dataset holds,
-// progress what the flows of one run know of each other.
+// Rooms below, which know nothing of the loop: ledger has the state database's tables, tenure is how a runner comes by a flow, holds it
+// and lets go, progress what the flows of one run know of each other, quarantine what a quarantine dataset holds.
 package flow

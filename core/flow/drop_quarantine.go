@@ -7,6 +7,7 @@ import (
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/killpoint"
 )
 
@@ -28,9 +29,9 @@ type DropRows struct {
 // over, so that no unit that releases some of them comes in between; a crash leaves some of them open, and the call can be repeated.
 func DropQuarantined(ctx context.Context, s *Settings, r *Runtime, d DropRequest) (DropRows, error) {
 	var out DropRows
-	t := &tenure{flow: s.Name, runtime: r, stopping: make(chan struct{})}
-	defer t.release(ctx)
-	err := t.session(ctx, func(ctx context.Context, claim claim) error {
+	t := r.tenure(s.Name, make(chan struct{}))
+	defer t.Release(ctx)
+	err := t.Session(ctx, func(ctx context.Context, claim tenure.Claim) error {
 		log, err := r.Broker.Log(ctx, s.Name, broker.LogSettings{MaxBytes: s.LogBytes})
 		if err != nil {
 			return err

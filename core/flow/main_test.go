@@ -16,8 +16,8 @@ import (
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/instance"
-	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/objects"
@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 			panic(fmt.Sprintf("build %s: %v\n%s", name, err, out))
 		}
 	}
-	code := pgtest.Stopping(m).Run()
+	code := m.Run()
 	if err := os.RemoveAll(dir); err != nil {
 		panic(err)
 	}
@@ -118,7 +118,7 @@ func open(ctx context.Context, dir string, alloc memory.Allocator) (*parts, erro
 	}
 	return &parts{dir: dir, instance: running, rows: generatedRows, runtime: &flow.Runtime{
 		Zones: running.Zones(), Broker: running.Broker(), Ledger: book, Plugins: host, Log: log, Alloc: alloc,
-		Owner: flow.NewOwner(), Progress: progress.New("test.landing", "test.clean", "test.export"),
+		Owner: tenure.NewOwner(), Progress: progress.New("test.landing", "test.clean", "test.export"),
 	}}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -29,23 +30,24 @@ func TestFailuresAreBlamedOnWhoeverCausedThem(t *testing.T) {
 		what         string // empty: not the surroundings
 		passes, last bool   // it may pass; nothing else makes it worth another try
 	}{
-		"the store":               {err: fmt.Errorf("commit: %w", store), what: "the object store at s3:9000", passes: true},
-		"wrong keys":              {err: &zone.UnavailableError{Server: "s3:9000", Err: errors.New("403")}, what: "the object store at s3:9000"},
-		"NATS":                    {err: &broker.UnavailableError{Server: "NATS at n:4222", Err: io.EOF}, what: "NATS at n:4222", passes: true},
-		"NATS while cancelled":    {err: &broker.UnavailableError{Server: "NATS at n:4222", Err: context.Canceled}, what: "NATS at n:4222", passes: true},
-		"a full disk":             {err: &fs.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC}, what: "room on the disk", passes: true},
-		"a plugin's full disk":    {err: sdk.Fatal(errors.New("write /out/x: no space left on device")), what: "room on the disk", passes: true},
-		"a file of somebody else": {err: &fs.PathError{Op: "open", Path: "/x", Err: syscall.EACCES}, what: "the file system"},
-		"the network":             {err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, what: state, passes: true},
-		"a plugin's word":         {err: sdk.Retryable(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 0), passes: true},
-		"a plugin's last word":    {err: sdk.Fatal(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), last: true},
-		"a crash":                 {err: &pluginhost.CrashError{Kind: "sink", Name: "x"}, passes: true},
-		"too much memory":         {err: &pluginhost.MemoryError{Kind: "sink", Name: "x"}, last: true},
-		"a lost log":              {err: fmt.Errorf("read: %w", broker.ErrLogNotFound), passes: true},
-		"a gap":                   {err: &broker.GapError{First: 1, Last: 2}, passes: true},
-		"a cancelled context":     {err: context.Canceled, last: true},
-		"a fence":                 {err: errors.Join(ledger.ErrFenced, store), last: true, what: "the object store at s3:9000"},
-		"a hold":                  {err: &HeldError{Flow: "f", Seq: 1}, last: true},
+		"the store":                 {err: fmt.Errorf("commit: %w", store), what: "the object store at s3:9000", passes: true},
+		"wrong keys":                {err: &zone.UnavailableError{Server: "s3:9000", Err: errors.New("403")}, what: "the object store at s3:9000"},
+		"NATS":                      {err: &broker.UnavailableError{Server: "NATS at n:4222", Err: io.EOF}, what: "NATS at n:4222", passes: true},
+		"NATS while cancelled":      {err: &broker.UnavailableError{Server: "NATS at n:4222", Err: context.Canceled}, what: "NATS at n:4222", passes: true},
+		"a full disk":               {err: &fs.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC}, what: "room on the disk", passes: true},
+		"a plugin's full disk":      {err: sdk.Fatal(errors.New("write /out/x: no space left on device")), what: "room on the disk", passes: true},
+		"a file of somebody else":   {err: &fs.PathError{Op: "open", Path: "/x", Err: syscall.EACCES}, what: "the file system"},
+		"the network":               {err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, what: state, passes: true},
+		"a runner that was cut off": {err: &tenure.CutOffError{Flow: "f", Err: io.EOF}, what: state, passes: true},
+		"a plugin's word":           {err: sdk.Retryable(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 0), passes: true},
+		"a plugin's last word":      {err: sdk.Fatal(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), last: true},
+		"a crash":                   {err: &pluginhost.CrashError{Kind: "sink", Name: "x"}, passes: true},
+		"too much memory":           {err: &pluginhost.MemoryError{Kind: "sink", Name: "x"}, last: true},
+		"a lost log":                {err: fmt.Errorf("read: %w", broker.ErrLogNotFound), passes: true},
+		"a gap":                     {err: &broker.GapError{First: 1, Last: 2}, passes: true},
+		"a cancelled context":       {err: context.Canceled, last: true},
+		"a fence":                   {err: errors.Join(ledger.ErrFenced, store), last: true, what: "the object store at s3:9000"},
+		"a hold":                    {err: &HeldError{Flow: "f", Seq: 1}, last: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

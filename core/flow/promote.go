@@ -10,6 +10,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -27,9 +28,9 @@ func Promote(ctx context.Context, s *Settings, r *Runtime, held ledger.HeldUnit,
 		return ledger.Unit{}, err
 	}
 	killpoint.Here("after-decision")
-	t := &tenure{flow: s.Name, runtime: r, stopping: make(chan struct{})}
-	defer t.release(ctx)
-	err = t.session(ctx, func(ctx context.Context, claim claim) error { return promoteSession(ctx, s, r, claim) })
+	t := r.tenure(s.Name, make(chan struct{}))
+	defer t.Release(ctx)
+	err = t.Session(ctx, func(ctx context.Context, claim tenure.Claim) error { return promoteSession(ctx, s, r, claim) })
 	if err != nil {
 		return ledger.Unit{}, fmt.Errorf("flow %q: %w", s.Name, err)
 	}
@@ -44,7 +45,7 @@ func Promote(ctx context.Context, s *Settings, r *Runtime, held ledger.HeldUnit,
 }
 
 // promoteSession is a session that carries out a decision and nothing else.
-func promoteSession(ctx context.Context, s *Settings, r *Runtime, claim claim) error {
+func promoteSession(ctx context.Context, s *Settings, r *Runtime, claim tenure.Claim) error {
 	log, err := r.Broker.Log(ctx, s.Name, broker.LogSettings{MaxBytes: s.LogBytes})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -35,7 +36,7 @@ func (s *standing) position() sdk.Position {
 
 // takeOver makes the flow this runner's: first the epoch, so that an older runner's ledger row is refused, then a frame in the
 // log, so that its publishes are, and only then is read what there is. Datasets and sink are fenced by the target's prepare.
-func takeOver(ctx context.Context, s *Settings, r *Runtime, log *broker.Log, claim claim) (*standing, error) {
+func takeOver(ctx context.Context, s *Settings, r *Runtime, log *broker.Log, claim tenure.Claim) (*standing, error) {
 	controls, err := log.Controls(ctx, 0)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/zone"
 )
 
@@ -42,7 +43,7 @@ func (p *parts) quarantineOf(s *flow.Settings) *quarantine.Quarantine {
 // redrive releases rows of a flow's quarantine by a runner of its own.
 func (p *parts) redrive(ctx context.Context, s *flow.Settings, r *flow.RedriveSettings) (progress.Status, error) {
 	runtime := *p.runtime
-	runtime.Owner, runtime.Progress = flow.NewOwner(), progress.New(s.Name)
+	runtime.Owner, runtime.Progress = tenure.NewOwner(), progress.New(s.Name)
 	with := *s
 	with.Redrive = r
 	err := flow.Run(ctx, &with, &runtime, make(chan struct{}))

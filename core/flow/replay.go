@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -44,9 +45,9 @@ type Replay struct {
 // Replaying keeps other replays of a flow away while do runs.
 func Replaying(ctx context.Context, flow string, r *Runtime, stopping <-chan struct{}, do func(context.Context) error) error {
 	began := false
-	t := &tenure{flow: flow + "~", runtime: r, stopping: stopping}
-	defer t.release(ctx)
-	err := t.session(ctx, func(ctx context.Context, claim claim) error {
+	t := r.tenure(flow+"~", stopping)
+	defer t.Release(ctx)
+	err := t.Session(ctx, func(ctx context.Context, claim tenure.Claim) error {
 		if _, err := claim(ctx, 0); err != nil {
 			return err
 		}

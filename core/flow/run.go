@@ -10,6 +10,7 @@ import (
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -45,22 +46,22 @@ func Run(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{})
 }
 
 func run(ctx context.Context, s *Settings, r *Runtime, stopping <-chan struct{}) error {
-	return sessions(ctx, s.Name, r, stopping, func(ctx context.Context, claim claim) error {
+	return sessions(ctx, s.Name, r, stopping, func(ctx context.Context, claim tenure.Claim) error {
 		return runSession(ctx, s, r, claim, stopping)
 	})
 }
 
 // sessions runs one session of a flow after the other, until one goes well or trying again does not help.
 func sessions(
-	ctx context.Context, flow string, r *Runtime, stopping <-chan struct{}, session func(context.Context, claim) error,
+	ctx context.Context, flow string, r *Runtime, stopping <-chan struct{}, session func(context.Context, tenure.Claim) error,
 ) error {
-	t := &tenure{flow: flow, runtime: r, stopping: stopping}
-	defer t.release(ctx)
+	t := r.tenure(flow, stopping)
+	defer t.Release(ctx)
 	tries := newTries(flow, r)
 	for {
 		before := r.Progress.Of(flow).Units
 		tries.began = time.Now()
-		err := t.session(ctx, func(ctx context.Context, claim claim) error {
+		err := t.Session(ctx, func(ctx context.Context, claim tenure.Claim) error {
 			return watched(ctx, flow, r, func(ctx context.Context) error { return session(ctx, claim) })
 		})
 		if err == nil || ctx.Err() != nil {
@@ -74,7 +75,7 @@ func sessions(
 			return end
 		}
 		r.Log.Info("flow failed, trying again", "flow", flow, "after", pause, "error", err)
-		again, lost := t.pause(ctx, pause)
+		again, lost := t.Pause(ctx, pause)
 		if lost != nil {
 			return lost
 		}

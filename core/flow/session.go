@@ -10,6 +10,7 @@ import (
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -27,7 +28,7 @@ type session struct {
 }
 
 // runSession returns nil when the input has ended and everything is committed.
-func runSession(ctx context.Context, s *Settings, r *Runtime, claim claim, stopping <-chan struct{}) error {
+func runSession(ctx context.Context, s *Settings, r *Runtime, claim tenure.Claim, stopping <-chan struct{}) error {
 	killpoint.Here("before-log")
 	log, err := r.Broker.Log(ctx, s.Name, broker.LogSettings{MaxBytes: s.LogBytes})
 	if err != nil {

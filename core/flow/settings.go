@@ -15,6 +15,7 @@ import (
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -29,14 +30,17 @@ type Runtime struct {
 	Log     hclog.Logger
 	Alloc   memory.Allocator
 	Owner   string // names this runner in the state database
-	// Heartbeat is how often this runner gives a sign of life; 0 takes the constant of that name.
-	Heartbeat time.Duration
 	// Patience is how long a flow waits for servers, room on the disk and the like; 0 takes the constant of that name.
 	Patience time.Duration
 	// StateAt is the file of the state database, for messages; empty where it is none.
 	StateAt string
 	// Progress tells flows of one run about each other's commits.
 	Progress *progress.Progress
+}
+
+// tenure is this runner's relation to a flow.
+func (r *Runtime) tenure(flow string, stopping <-chan struct{}) *tenure.Tenure {
+	return tenure.New(flow, tenure.Runner{Name: r.Owner, Ledger: r.Ledger, Progress: r.Progress, Log: r.Log}, stopping)
 }
 
 // Settings define one flow.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -72,7 +73,7 @@ func blamed(err error) (blame, bool) {
 	if nats, ok := errors.AsType[*broker.UnavailableError](err); ok {
 		return blame{what: nats.Server, passes: true, err: nats.Err}, true
 	}
-	if cutOff, ok := errors.AsType[*CutOffError](err); ok {
+	if cutOff, ok := errors.AsType[*tenure.CutOffError](err); ok {
 		return blame{what: state, passes: true, err: cutOff.Err}, true
 	}
 	if catalog, ok := errors.AsType[*zone.CatalogError](err); ok {

@@ -15,6 +15,7 @@ import (
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
@@ -30,7 +31,7 @@ func (p *Replay) Swap(ctx context.Context, stopping <-chan struct{}) (ledger.Uni
 	if s.Target.Sink != nil || s.Datasets.Pinned {
 		return unit, fmt.Errorf("flow %q does not write datasets unit by unit: there is nothing to swap", s.Name)
 	}
-	err := sessions(ctx, s.Name, p.runtime, stopping, func(ctx context.Context, claim claim) (err error) {
+	err := sessions(ctx, s.Name, p.runtime, stopping, func(ctx context.Context, claim tenure.Claim) (err error) {
 		unit, err = p.swapSession(ctx, claim, stopping)
 		return err
 	})
@@ -47,7 +48,7 @@ func (p *Replay) Swap(ctx context.Context, stopping <-chan struct{}) (ledger.Uni
 }
 
 // swapSession is a session of the flow that swaps instead of producing.
-func (p *Replay) swapSession(ctx context.Context, claim claim, stopping <-chan struct{}) (unit ledger.Unit, err error) {
+func (p *Replay) swapSession(ctx context.Context, claim tenure.Claim, stopping <-chan struct{}) (unit ledger.Unit, err error) {
 	s, r := p.request.Flow, p.runtime
 	log, err := r.Broker.Log(ctx, s.Name, broker.LogSettings{MaxBytes: s.LogBytes})
 	if err != nil {

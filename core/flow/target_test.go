@@ -14,6 +14,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/instance"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/objects"
@@ -34,7 +35,7 @@ func testRuntime(t *testing.T) *Runtime {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Runtime{Zones: in.Zones(), Broker: in.Broker(), Ledger: book, Log: hclog.NewNullLogger(), Alloc: memory.DefaultAllocator, Owner: NewOwner(), Progress: progress.New("f")}
+	return &Runtime{Zones: in.Zones(), Broker: in.Broker(), Ledger: book, Log: hclog.NewNullLogger(), Alloc: memory.DefaultAllocator, Owner: tenure.NewOwner(), Progress: progress.New("f")}
 }
 
 var testName = zone.Name{Zone: zone.Processing, Namespace: "r", Dataset: "s"}

@@ -24,7 +24,7 @@ type mutant struct {
 
 // deaf makes a runner that is woken up go on without noticing by its heart beat that it was taken over, as it may happen to any: the
 // beat comes in time or too late.
-var deaf = edit{file: "core/flow/owner.go", old: "\t\t\tlose(t.lost(ctx))\n", new: ""}
+var deaf = edit{file: "core/flow/tenure/tenure.go", old: "\t\t\tlose(t.lost(ctx))\n", new: ""}
 
 var mutants = []mutant{{
 	name: "acknowledge before the commit",

@@ -1,10 +1,12 @@
-package flow
+package tenure
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
@@ -18,14 +20,24 @@ const (
 	releasing  = 5 * time.Second
 )
 
-func (r *Runtime) heartbeat() time.Duration {
+// Runner is who runs flows, and what it needs to come by them.
+type Runner struct {
+	Name     string // in the state database, see NewOwner
+	Ledger   *ledger.Ledger
+	Progress *progress.Progress // told what is waited for
+	Log      hclog.Logger
+	// Heartbeat is how often this runner gives a sign of life; 0 takes the constant of that name.
+	Heartbeat time.Duration
+}
+
+func (r *Runner) heartbeat() time.Duration {
 	if r.Heartbeat > 0 {
 		return r.Heartbeat
 	}
 	return Heartbeat
 }
 
-func (r *Runtime) staleAfter() time.Duration { return staleBeats * r.heartbeat() }
+func (r *Runner) staleAfter() time.Duration { return staleBeats * r.heartbeat() }
 
 // CutOffError says that a runner could not give a sign of life for so long that another one may have taken its flow over.
 type CutOffError struct {
@@ -43,20 +55,26 @@ func (e *CutOffError) Error() string {
 // Unwrap gives the cause.
 func (e *CutOffError) Unwrap() error { return e.Err }
 
-// tenure is a runner's relation to one flow: it waits for it, owns it for some sessions and the pauses between them, and lets go.
-type tenure struct {
+// Tenure is a runner's relation to one flow: it waits for it, owns it for some sessions and the pauses between them, and lets go.
+// Not safe for concurrent use.
+type Tenure struct {
 	flow     string
-	runtime  *Runtime
+	runner   Runner
 	stopping <-chan struct{}
 	epoch    uint64 // of the last session that took the flow over; 0 before
 }
 
-// claim takes the flow over for a session, above an epoch that was seen elsewhere.
-type claim func(ctx context.Context, seen uint64) (epoch uint64, err error)
+// New begins a runner's relation to a flow; nothing happens before the first session. Waits and pauses end when stopping is closed.
+func New(flow string, runner Runner, stopping <-chan struct{}) *Tenure {
+	return &Tenure{flow: flow, runner: runner, stopping: stopping}
+}
 
-// session waits until the flow is free and runs a session of it, whose context ends when the flow is lost. It returns nil, too, if
+// Claim takes the flow over for a session, above an epoch that was seen elsewhere.
+type Claim func(ctx context.Context, seen uint64) (epoch uint64, err error)
+
+// Session waits until the flow is free and runs a session of it, whose context ends when the flow is lost. It returns nil, too, if
 // it was asked to stop before there was anything to run.
-func (t *tenure) session(ctx context.Context, run func(context.Context, claim) error) error {
+func (t *Tenure) Session(ctx context.Context, run func(context.Context, Claim) error) error {
 	for {
 		judged, free, err := t.await(ctx)
 		if err != nil || !free {
@@ -71,25 +89,25 @@ func (t *tenure) session(ctx context.Context, run func(context.Context, claim) e
 
 // await waits while another runner that gives signs of life has the flow, and returns the owner as it was when it was found to be
 // gone; false if it was asked to stop meanwhile.
-func (t *tenure) await(ctx context.Context) (judged ledger.Owner, free bool, err error) {
+func (t *Tenure) await(ctx context.Context) (judged ledger.Owner, free bool, err error) {
 	var seen sighting
 	for {
-		owner, _, err := t.runtime.Ledger.Owner(ctx, t.flow)
+		owner, _, err := t.runner.Ledger.Owner(ctx, t.flow)
 		switch {
 		case err != nil && seen.none():
 			return owner, false, err
 		case err != nil: // whoever can't look can't know who is silent
 			seen.blind()
 			t.wait("waiting: " + err.Error())
-		case t.epoch > 0 && owner.Epoch > t.epoch && owner.Name != t.runtime.Owner:
+		case t.epoch > 0 && owner.Epoch > t.epoch && owner.Name != t.runner.Name:
 			return owner, false, takenOver(owner)
-		case owner.Name == "" || owner.Name == t.runtime.Owner || seen.gone(owner, t.runtime.staleAfter()):
+		case owner.Name == "" || owner.Name == t.runner.Name || seen.gone(owner, t.runner.staleAfter()):
 			return owner, true, nil
 		default:
 			t.wait("waiting: it is run by " + owner.Name)
 		}
 		select {
-		case <-time.After(t.runtime.heartbeat() / 4):
+		case <-time.After(t.runner.heartbeat() / 4):
 		case <-t.stopping:
 			return owner, false, nil
 		case <-ctx.Done():
@@ -100,12 +118,12 @@ func (t *tenure) await(ctx context.Context) (judged ledger.Owner, free bool, err
 
 // wait says what is waited for. It also wakes the flows that read what this one writes: its commits are another runner's now, and
 // only the ledger tells of them.
-func (t *tenure) wait(note string) {
-	t.runtime.Progress.Update(t.flow, func(st *progress.Status) { st.State, st.Note = progress.Waiting, note })
+func (t *Tenure) wait(note string) {
+	t.runner.Progress.Update(t.flow, func(st *progress.Status) { st.State, st.Note = progress.Waiting, note })
 }
 
 // hold runs a session, and gives signs of life from the moment it has claimed the flow.
-func (t *tenure) hold(ctx context.Context, judged ledger.Owner, run func(context.Context, claim) error) error {
+func (t *Tenure) hold(ctx context.Context, judged ledger.Owner, run func(context.Context, Claim) error) error {
 	ctx, lose := context.WithCancelCause(ctx)
 	claimed, done := make(chan uint64, 1), make(chan struct{})
 	go func() {
@@ -117,7 +135,7 @@ func (t *tenure) hold(ctx context.Context, judged ledger.Owner, run func(context
 		}
 	}()
 	err := run(ctx, func(ctx context.Context, seen uint64) (uint64, error) {
-		epoch, err := t.runtime.Ledger.TakeOver(ctx, t.flow, t.runtime.Owner, seen, judged)
+		epoch, err := t.runner.Ledger.TakeOver(ctx, t.flow, t.runner.Name, seen, judged)
 		if err == nil {
 			t.epoch = epoch
 			claimed <- epoch
@@ -135,10 +153,10 @@ func (t *tenure) hold(ctx context.Context, judged ledger.Owner, run func(context
 
 // beat gives signs of life until the context ends. A runner that can't, for as long as others wait, stops of itself: it counts from
 // before its last good sign, others from after it.
-func (t *tenure) beat(ctx context.Context, epoch uint64, lose context.CancelCauseFunc) {
-	ticker := time.NewTicker(t.runtime.heartbeat())
+func (t *Tenure) beat(ctx context.Context, epoch uint64, lose context.CancelCauseFunc) {
+	ticker := time.NewTicker(t.runner.heartbeat())
 	defer ticker.Stop()
-	stale := t.runtime.staleAfter()
+	stale := t.runner.staleAfter()
 	for last := time.Now(); ; {
 		select {
 		case <-ticker.C:
@@ -146,9 +164,9 @@ func (t *tenure) beat(ctx context.Context, epoch uint64, lose context.CancelCaus
 			return
 		}
 		began := time.Now()
-		within := min(2*t.runtime.heartbeat(), stale-time.Since(last))
+		within := min(2*t.runner.heartbeat(), stale-time.Since(last))
 		if within <= 0 { // it slept, and is to learn whether somebody has taken over meanwhile
-			within = t.runtime.heartbeat()
+			within = t.runner.heartbeat()
 		}
 		err := t.sign(ctx, epoch, within)
 		switch {
@@ -163,23 +181,23 @@ func (t *tenure) beat(ctx context.Context, epoch uint64, lose context.CancelCaus
 			lose(&CutOffError{Flow: t.flow, For: time.Since(last), Err: err})
 			return
 		default:
-			t.runtime.Log.Debug("heartbeat", "flow", t.flow, "error", err)
+			t.runner.Log.Debug("heartbeat", "flow", t.flow, "error", err)
 		}
 	}
 }
 
-func (t *tenure) sign(ctx context.Context, epoch uint64, within time.Duration) error {
+func (t *Tenure) sign(ctx context.Context, epoch uint64, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return t.runtime.Ledger.Beat(ctx, t.flow, epoch)
+	return t.runner.Ledger.Beat(ctx, t.flow, epoch)
 }
 
-// pause waits before the next session. The flow is still this runner's, unless another one has taken it. It returns false if it was
+// Pause waits before the next session. The flow is still this runner's, unless another one has taken it. It returns false if it was
 // asked to stop.
-func (t *tenure) pause(ctx context.Context, d time.Duration) (bool, error) {
+func (t *Tenure) Pause(ctx context.Context, d time.Duration) (bool, error) {
 	over := time.NewTimer(d)
 	defer over.Stop()
-	ticker := time.NewTicker(t.runtime.heartbeat())
+	ticker := time.NewTicker(t.runner.heartbeat())
 	defer ticker.Stop()
 	for {
 		select {
@@ -194,30 +212,30 @@ func (t *tenure) pause(ctx context.Context, d time.Duration) (bool, error) {
 		if t.epoch == 0 {
 			continue
 		}
-		if err := t.sign(ctx, t.epoch, 2*t.runtime.heartbeat()); errors.Is(err, ledger.ErrFenced) {
+		if err := t.sign(ctx, t.epoch, 2*t.runner.heartbeat()); errors.Is(err, ledger.ErrFenced) {
 			return false, t.lost(ctx)
 		}
 	}
 }
 
-// release lets go of the flow, so that another runner need not wait until this one is silent.
-func (t *tenure) release(ctx context.Context) {
+// Release lets go of the flow, so that another runner need not wait until this one is silent.
+func (t *Tenure) Release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasing)
 	defer cancel()
-	owner, found, err := t.runtime.Ledger.Owner(ctx, t.flow)
-	if err == nil && found && owner.Name == t.runtime.Owner {
+	owner, found, err := t.runner.Ledger.Owner(ctx, t.flow)
+	if err == nil && found && owner.Name == t.runner.Name {
 		killpoint.Here("before-release")
-		err = t.runtime.Ledger.Release(ctx, t.flow, owner.Epoch)
+		err = t.runner.Ledger.Release(ctx, t.flow, owner.Epoch)
 		killpoint.Here("after-release")
 	}
 	if err != nil {
-		t.runtime.Log.Debug("release a flow", "flow", t.flow, "error", err)
+		t.runner.Log.Debug("release a flow", "flow", t.flow, "error", err)
 	}
 }
 
 // lost says who has taken the flow over.
-func (t *tenure) lost(ctx context.Context) error {
-	owner, _, err := t.runtime.Ledger.Owner(ctx, t.flow)
+func (t *Tenure) lost(ctx context.Context) error {
+	owner, _, err := t.runner.Ledger.Owner(ctx, t.flow)
 	if err != nil {
 		return fmt.Errorf("flow %q: %w", t.flow, ledger.ErrFenced)
 	}

@@ -1,4 +1,4 @@
-package flow
+package tenure
 
 import (
 	"crypto/rand"

@@ -1,4 +1,4 @@
-package flow
+package tenure
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 
 // runner is a runner of the flow "f" on a state database that others share. Others see it as a process of another machine.
 type runner struct {
-	*tenure
+	*Tenure
 	stop chan struct{}
 	db   *sql.DB
 }
@@ -37,9 +37,9 @@ func newRunner(t *testing.T, name string, db *sql.DB, dialect ledger.Dialect) *r
 		t.Fatal(err)
 	}
 	r := &runner{stop: make(chan struct{}), db: db}
-	r.tenure = &tenure{flow: "f", stopping: r.stop, runtime: &Runtime{
-		Ledger: book, Log: hclog.NewNullLogger(), Progress: progress.New("f"), Heartbeat: testBeat, Owner: name + "/1/elsewhere-1-x",
-	}}
+	r.Tenure = New("f", Runner{
+		Ledger: book, Log: hclog.NewNullLogger(), Progress: progress.New("f"), Heartbeat: testBeat, Name: name + "/1/elsewhere-1-x",
+	}, r.stop)
 	return r
 }
 
@@ -84,7 +84,7 @@ type running struct {
 func (r *runner) start(ctx context.Context) *running {
 	s := &running{began: make(chan struct{}), leave: make(chan struct{}), ended: make(chan error, 1)}
 	go func() {
-		s.ended <- r.session(ctx, func(ctx context.Context, claim claim) error {
+		s.ended <- r.Session(ctx, func(ctx context.Context, claim Claim) error {
 			if _, err := claim(ctx, 0); err != nil {
 				return err
 			}
@@ -113,8 +113,8 @@ func (s *running) await(t *testing.T) {
 func (r *runner) note(t *testing.T, want string) {
 	t.Helper()
 	for {
-		changed := r.runtime.Progress.Changes()
-		if strings.Contains(r.runtime.Progress.Of("f").Note, want) {
+		changed := r.runner.Progress.Changes()
+		if strings.Contains(r.runner.Progress.Of("f").Note, want) {
 			return
 		}
 		select {
@@ -133,9 +133,9 @@ func TestARunnerWaitsForOneThatGivesSignsOfLife(t *testing.T) {
 		second := other.start(t.Context())
 		other.note(t, "waiting: it is run by one/1/")
 		for range 2 * staleBeats { // by the changes of the heartbeat, not by the clock
-			o, _, err := one.runtime.Ledger.Owner(t.Context(), "f")
+			o, _, err := one.runner.Ledger.Owner(t.Context(), "f")
 			for now := o; err == nil && now.Same(o); {
-				now, _, err = one.runtime.Ledger.Owner(t.Context(), "f")
+				now, _, err = one.runner.Ledger.Owner(t.Context(), "f")
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -150,7 +150,7 @@ func TestARunnerWaitsForOneThatGivesSignsOfLife(t *testing.T) {
 		if err := <-first.ended; err != nil {
 			t.Fatal(err)
 		}
-		one.release(t.Context())
+		one.Release(t.Context())
 		second.await(t)
 		close(second.leave)
 		if err := <-second.ended; err != nil {
@@ -162,7 +162,7 @@ func TestARunnerWaitsForOneThatGivesSignsOfLife(t *testing.T) {
 func TestASilentRunnersFlowIsTakenOverAndItsSessionEnds(t *testing.T) {
 	onEach(t, func(t *testing.T, open func(string) *runner) {
 		one, other := open("one"), open("other")
-		one.runtime.Heartbeat = time.Hour
+		one.runner.Heartbeat = time.Hour
 		first := one.start(t.Context())
 		first.await(t)
 		second := other.start(t.Context())
@@ -186,22 +186,22 @@ func TestASessionEndsWhenItsFlowIsTakenOver(t *testing.T) {
 		first := one.start(t.Context())
 		first.await(t)
 		for { // as somebody who doesn't wait
-			judged, _, err := other.runtime.Ledger.Owner(t.Context(), "f")
+			judged, _, err := other.runner.Ledger.Owner(t.Context(), "f")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err = other.runtime.Ledger.TakeOver(t.Context(), "f", other.runtime.Owner, 0, judged); err == nil {
+			if _, err = other.runner.Ledger.TakeOver(t.Context(), "f", other.runner.Name, 0, judged); err == nil {
 				break
 			}
 		}
 		err := <-first.ended
-		if !fenced(err) || !strings.Contains(err.Error(), "was taken over by other/1/") {
+		if !errors.Is(err, ledger.ErrFenced) || !strings.Contains(err.Error(), "was taken over by other/1/") {
 			t.Errorf("it ended with %v", err)
 		}
-		if _, err := one.pause(t.Context(), time.Hour); !fenced(err) {
+		if _, err := one.Pause(t.Context(), time.Hour); !errors.Is(err, ledger.ErrFenced) {
 			t.Errorf("the pause after it ended with %v", err)
 		}
-		if err := one.session(t.Context(), nil); !fenced(err) {
+		if err := one.Session(t.Context(), nil); !errors.Is(err, ledger.ErrFenced) {
 			t.Errorf("the next session ended with %v", err)
 		}
 	})
@@ -218,7 +218,7 @@ func TestAFlowIsKeptThroughThePauseBetweenSessions(t *testing.T) {
 		}
 		second := other.start(t.Context())
 		other.note(t, "waiting: it is run by one/1/")
-		if again, err := one.pause(t.Context(), 3*staleBeats*testBeat); err != nil || !again {
+		if again, err := one.Pause(t.Context(), 3*staleBeats*testBeat); err != nil || !again {
 			t.Fatalf("the pause ended with %v, %v", again, err)
 		}
 		select {
@@ -227,10 +227,10 @@ func TestAFlowIsKeptThroughThePauseBetweenSessions(t *testing.T) {
 		default:
 		}
 		close(one.stop)
-		if again, err := one.pause(t.Context(), time.Hour); err != nil || again {
+		if again, err := one.Pause(t.Context(), time.Hour); err != nil || again {
 			t.Errorf("asked to stop, the pause ended with %v, %v", again, err)
 		}
-		one.release(t.Context())
+		one.Release(t.Context())
 		second.await(t)
 		close(second.leave)
 		<-second.ended
@@ -248,8 +248,8 @@ func TestAWaitingRunnerEndsWhenAskedToStop(t *testing.T) {
 		if err := <-second.ended; err != nil {
 			t.Errorf("it ended with %v", err)
 		}
-		other.release(t.Context())
-		if o, _, err := one.runtime.Ledger.Owner(t.Context(), "f"); err != nil || o.Name != one.runtime.Owner {
+		other.Release(t.Context())
+		if o, _, err := one.runner.Ledger.Owner(t.Context(), "f"); err != nil || o.Name != one.runner.Name {
 			t.Errorf("the flow is run by %q, %v", o.Name, err)
 		}
 		close(first.leave)
@@ -266,10 +266,10 @@ func TestARunnerThatIsCutOffStopsOfItself(t *testing.T) {
 	first.await(t)
 	proxy.Cut()
 	err := <-first.ended
-	if _, ok := errors.AsType[*CutOffError](err); !ok || fenced(err) || !transient(err) {
-		t.Errorf("it ended with %v, expected that it was cut off and may try again", err)
+	if _, ok := errors.AsType[*CutOffError](err); !ok || errors.Is(err, ledger.ErrFenced) {
+		t.Errorf("it ended with %v, expected that it was cut off", err)
 	}
-	if err := one.session(t.Context(), nil); err == nil || !transient(err) {
+	if err := one.Session(t.Context(), nil); !ledger.Busy(err) {
 		t.Errorf("the next session ended with %v, expected a failure that may pass", err)
 	}
 	proxy.Mend()
@@ -300,7 +300,7 @@ func TestARunnerThatCouldNotLookWaitsOn(t *testing.T) {
 	if err := <-first.ended; err != nil {
 		t.Fatal(err)
 	}
-	one.release(t.Context())
+	one.Release(t.Context())
 	second.await(t)
 	close(second.leave)
 	if err := <-second.ended; err != nil {

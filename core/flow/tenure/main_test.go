@@ -1,0 +1,11 @@
+package tenure
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/qanat-data/qanat/core/instance/pgtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Stopping(m)) }

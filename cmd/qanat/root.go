@@ -14,6 +14,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/engine"
 	"github.com/qanat-data/qanat/core/flow"
+	"github.com/qanat-data/qanat/core/flow/surroundings"
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/registry"
 )
@@ -159,7 +160,7 @@ func exitCode(err error) int {
 		return planCode(plan)
 	case errors.As(err, &held), errors.As(err, &replayHeld):
 		return exitBlocked
-	case flow.Surroundings(err):
+	case surroundings.Caused(err):
 		return exitEnvironment
 	}
 	return exitFailed

@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/surroundings"
 	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/plan"
 	"github.com/qanat-data/qanat/core/spec"
@@ -126,7 +127,7 @@ func (r *Run) Go(ctx context.Context, stopping <-chan struct{}) (Summary, error)
 	flows.Wait()
 	close(watch)
 	watcher.Wait()
-	if !flow.Surroundings(worst(failures)) { // upkeep would wait for what the flows have just given up
+	if !surroundings.Caused(worst(failures)) { // upkeep would wait for what the flows have just given up
 		r.upkeep.finish(ctx, stopping)
 	}
 	summary := Summary{Pipeline: r.pipeline, Seconds: time.Since(started).Seconds()}

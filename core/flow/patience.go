@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/surroundings"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -59,7 +60,7 @@ func (t *tries) progress() {
 
 // next is how long to wait before the next session, or the error that the flow ends with.
 func (t *tries) next(err error) (time.Duration, error) {
-	if by, theirs := surroundings(err); theirs && !decided(err) {
+	if by, theirs := surroundings.Blamed(err); theirs && !decided(err) {
 		return t.wait(by, err)
 	}
 	if !transient(err) {
@@ -74,15 +75,15 @@ func (t *tries) next(err error) (time.Duration, error) {
 }
 
 // wait is next for failures of the surroundings.
-func (t *tries) wait(by blame, err error) (time.Duration, error) {
-	if ended, ok := errors.AsType[*SurroundingsError](err); ok {
+func (t *tries) wait(by surroundings.Blame, err error) (time.Duration, error) {
+	if ended, ok := errors.AsType[*surroundings.Error](err); ok {
 		return 0, ended
 	}
-	if by.what == state && t.runtime.StateAt != "" {
-		by.what = fmt.Sprintf("%s %q", state, t.runtime.StateAt)
+	if by.What == surroundings.State && t.runtime.StateAt != "" {
+		by.What = fmt.Sprintf("%s %q", surroundings.State, t.runtime.StateAt)
 	}
-	if !by.passes {
-		return 0, &SurroundingsError{What: by.what, Err: by.whole}
+	if !by.Passes {
+		return 0, &surroundings.Error{What: by.What, Err: by.Whole}
 	}
 	patience := t.runtime.patience()
 	if t.outage.IsZero() || time.Since(t.began) > patience+recovered {
@@ -91,10 +92,10 @@ func (t *tries) wait(by blame, err error) (time.Duration, error) {
 	}
 	waited := time.Since(t.outage)
 	if waited >= patience {
-		return 0, &SurroundingsError{What: by.what, For: waited, Err: by.whole}
+		return 0, &surroundings.Error{What: by.What, For: waited, Err: by.Whole}
 	}
 	pause, _ := t.waits.Next(sdk.Retryable(err, 0))
-	t.tell(fmt.Sprintf("waiting for %s, trying again: %v", by.what, by.err))
+	t.tell(fmt.Sprintf("waiting for %s, trying again: %v", by.What, by.Err))
 	return min(pause, patience-waited), nil
 }
 
@@ -115,7 +116,7 @@ func watched(ctx context.Context, flow string, r *Runtime, run func(context.Cont
 		watch(ctx, flow, r, cancel)
 	}()
 	err := run(ctx)
-	if ended, ok := errors.AsType[*SurroundingsError](context.Cause(ctx)); ok && err != nil {
+	if ended, ok := errors.AsType[*surroundings.Error](context.Cause(ctx)); ok && err != nil {
 		err = ended // whatever the cancelled context made of it
 	}
 	cancel(nil)
@@ -135,7 +136,7 @@ func watch(ctx context.Context, flow string, r *Runtime, end context.CancelCause
 		}
 		nats, since := r.Broker.Trouble()
 		if nats != "" && time.Since(since) >= r.patience() {
-			end(&SurroundingsError{What: "NATS", For: time.Since(since), Err: errors.New(nats)})
+			end(&surroundings.Error{What: "NATS", For: time.Since(since), Err: errors.New(nats)})
 			return
 		}
 		store, _ := r.Zones.Trouble()

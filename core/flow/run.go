@@ -10,6 +10,7 @@ import (
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
+	"github.com/qanat-data/qanat/core/flow/surroundings"
 	"github.com/qanat-data/qanat/core/flow/tenure"
 	"github.com/qanat-data/qanat/core/pluginhost"
 	"github.com/qanat-data/qanat/core/zone"
@@ -102,8 +103,8 @@ func transient(err error) bool {
 	if decided(err) {
 		return false
 	}
-	if by, theirs := surroundings(err); theirs {
-		return by.passes
+	if by, theirs := surroundings.Blamed(err); theirs {
+		return by.Passes
 	}
 	if errors.Is(err, context.Canceled) {
 		return false
@@ -117,8 +118,8 @@ func transient(err error) bool {
 
 // interrupted is the error of a flow that was asked to stop while it waited.
 func interrupted(err error) error {
-	if by, theirs := surroundings(err); theirs {
-		return &SurroundingsError{What: by.what, Err: err}
+	if by, theirs := surroundings.Blamed(err); theirs {
+		return &surroundings.Error{What: by.What, Err: err}
 	}
 	return err
 }

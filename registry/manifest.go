@@ -44,11 +44,14 @@ type Manifest struct {
 	Components  []Component `json:"components"`
 }
 
+// Provisioner is the ability of a source that needs things of its own in the other system.
+const Provisioner = "provisioner"
+
 // Component is one kind that a plugin serves.
 type Component struct {
 	Kind         Kind            `json:"kind"`
 	Description  string          `json:"description,omitempty"`
-	Abilities    []string        `json:"abilities,omitempty"`    // optional parts of the kind's interface: acker, tester, collector
+	Abilities    []string        `json:"abilities,omitempty"`    // optional parts of the kind's interface: acker, unordered, tester, provisioner, collector
 	Capabilities []string        `json:"capabilities,omitempty"` // what it touches: network, filesystem
 	ConfigSchema json.RawMessage `json:"config_schema"`          // JSON Schema of its settings; secret fields carry x-secret
 }

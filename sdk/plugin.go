@@ -114,6 +114,9 @@ func abilitiesOf[T any]() []string {
 	if _, ok := any(zero).(Tester); ok {
 		abilities = append(abilities, "tester")
 	}
+	if _, ok := any(zero).(Provisioner); ok {
+		abilities = append(abilities, "provisioner")
+	}
 	if _, ok := any(zero).(Collector); ok {
 		abilities = append(abilities, "collector")
 	}

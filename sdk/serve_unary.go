@@ -95,6 +95,28 @@ func (s *server) Discover(ctx context.Context, req *pluginv1.DiscoverRequest) (*
 	return response, nil
 }
 
+// Provision implements pluginv1.PluginServer.
+func (s *server) Provision(ctx context.Context, req *pluginv1.ProvisionRequest) (*pluginv1.Actions, error) {
+	source, err := open[Source](ctx, s, pluginv1.Kind_KIND_SOURCE, req.GetConfig(), req.GetScratch())
+	if err != nil {
+		return nil, unaryError(err)
+	}
+	defer s.close(ctx, source)
+	provisioner, ok := source.(Provisioner)
+	if !ok {
+		return nil, status.Errorf(codes.Unimplemented, "source %q provisions nothing", s.described.GetName())
+	}
+	call := provisioner.Provision
+	if req.GetDryRun() {
+		call = provisioner.PlanProvision
+	}
+	actions, err := call(ctx, ProvisionRequest{Streams: req.GetStreams(), Remove: req.GetRemove()})
+	if err != nil {
+		return nil, unaryError(err)
+	}
+	return actionsFrame(actions), nil
+}
+
 type closer interface {
 	Close(ctx context.Context) error
 }

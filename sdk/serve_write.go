@@ -69,11 +69,15 @@ func (c *sinkCalls) planSchema(ctx context.Context, call *pluginv1.SchemaCall) e
 	if err != nil {
 		return err
 	}
+	return c.session.send(&pluginv1.Head{Kind: &pluginv1.Head_Actions{Actions: actionsFrame(actions)}})
+}
+
+func actionsFrame(actions []Action) *pluginv1.Actions {
 	frame := &pluginv1.Actions{}
 	for _, a := range actions {
 		frame.Actions = append(frame.Actions, &pluginv1.Action{Object: a.Object, Description: a.Description, Destructive: a.Destructive})
 	}
-	return c.session.send(&pluginv1.Head{Kind: &pluginv1.Head_Actions{Actions: frame}})
+	return frame
 }
 
 func (c *sinkCalls) applySchema(ctx context.Context, call *pluginv1.SchemaCall) error {

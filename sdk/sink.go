@@ -62,11 +62,11 @@ type Opened struct {
 	External       ExternalDataset
 }
 
-// Action is one change that ApplySchema would make.
+// Action is one change of another system: that ApplySchema would make, or Provision.
 type Action struct {
-	Object      string
-	Description string
-	Destructive bool
+	Object      string `json:"object"`
+	Description string `json:"description"`
+	Destructive bool   `json:"destructive,omitempty"`
 }
 
 // Mark names a committed unit.

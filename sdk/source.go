@@ -33,6 +33,21 @@ type Unordered interface {
 	Unordered()
 }
 
+// Provisioner is a source that needs things of its own in the other system before it can read: a slot, a publication, a subscription.
+type Provisioner interface {
+	// PlanProvision says what Provision would do with the same request. No effects.
+	PlanProvision(ctx context.Context, req ProvisionRequest) ([]Action, error)
+	// Provision makes what Read needs, or removes it, and says what it has done. Repeating it changes nothing and gives no actions.
+	// The runtime calls it before each Read.
+	Provision(ctx context.Context, req ProvisionRequest) ([]Action, error)
+}
+
+// ProvisionRequest says what to provide for.
+type ProvisionRequest struct {
+	Streams []string // that will be read; empty means all
+	Remove  bool     // take away instead what Provision and Read have made
+}
+
 // Tester tries the settings against the real system without changing anything, and says in a line what it found.
 type Tester interface {
 	Test(ctx context.Context) (summary string, err error)

@@ -159,3 +159,60 @@ func TestErrorsOfUnaryCallsCarryTheirKindAsADetail(t *testing.T) {
 		}
 	}
 }
+
+// provisioned is a source that keeps a list of slots in the other system.
+type provisioned struct {
+	source
+	slots map[string]bool
+}
+
+func (p *provisioned) PlanProvision(_ context.Context, req ProvisionRequest) ([]Action, error) {
+	var actions []Action
+	for _, name := range req.Streams {
+		if p.slots[name] == req.Remove {
+			actions = append(actions, Action{Object: "slot " + name, Description: map[bool]string{false: "create", true: "drop"}[req.Remove], Destructive: req.Remove})
+		}
+	}
+	return actions, nil
+}
+
+func (p *provisioned) Provision(ctx context.Context, req ProvisionRequest) ([]Action, error) {
+	actions, err := p.PlanProvision(ctx, req)
+	for _, name := range req.Streams {
+		p.slots[name] = !req.Remove
+	}
+	return actions, err
+}
+
+func TestProvisionDoesWhatItPlansAndOnlyOnce(t *testing.T) {
+	t.Parallel()
+	slots := map[string]bool{}
+	h := serve(t, SourceOf(func(context.Context, pointerRules, Env) (*provisioned, error) { return &provisioned{slots: slots}, nil }))
+	call := func(remove, dryRun bool) []string {
+		t.Helper()
+		got, err := h.client.Provision(t.Context(), &pluginv1.ProvisionRequest{
+			Config: []byte(`{"a": 2}`), Streams: []string{"orders"}, Remove: remove, DryRun: dryRun,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var texts []string
+		for _, a := range got.GetActions() {
+			texts = append(texts, a.GetDescription()+" "+a.GetObject())
+		}
+		return texts
+	}
+	got := [][]string{call(false, true), call(false, false), call(false, false), call(true, true), call(true, false), call(true, false)}
+	want := [][]string{{"create slot orders"}, {"create slot orders"}, nil, {"drop slot orders"}, {"drop slot orders"}, nil}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestASourceWithoutNeedsProvisionsNothing(t *testing.T) {
+	t.Parallel()
+	h := serve(t, allKinds()...)
+	if _, err := h.client.Provision(t.Context(), &pluginv1.ProvisionRequest{Config: []byte(`{"a": 2}`)}); status.Code(err) != codes.Unimplemented {
+		t.Errorf("got %v", err)
+	}
+}

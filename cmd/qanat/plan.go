@@ -55,6 +55,9 @@ func printPlan(out io.Writer, p *plan.Plan, columns bool) {
 		for _, in := range f.Inputs {
 			say("  read     %s", inputText(in))
 		}
+		for _, action := range f.Provision {
+			say("  provide  %s", action)
+		}
 		for _, t := range f.Transforms {
 			say("  apply    %s %s%s", t.Name, t.Version, transformText(t))
 		}

@@ -72,7 +72,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad usage or spec, 3 environment (server, 
 	root.Args, root.RunE = unknownVerb, showHelp
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(a.initCommand(), a.validateCommand(), a.planCommand(), a.runCommand(), a.statusCommand(), a.queryCommand(),
-		a.promoteCommand(), a.quarantineCommand(), a.replayCommand(),
+		a.promoteCommand(), a.quarantineCommand(), a.replayCommand(), a.provisionCommand(),
 		a.pluginCommand(), a.upkeepCommand(), a.versionCommand())
 	return root
 }

@@ -81,7 +81,9 @@ func (p *Project) landing(ctx context.Context, pipeline *spec.Pipeline, f plan.F
 		return nil, err
 	}
 	return &flow.Settings{
-		Name: f.Name, Source: &flow.SourceSettings{Step: step},
+		Name: f.Name, Source: &flow.SourceSettings{
+			Step: step, Follow: pipeline.Source.Follow, Provisions: p.able(registry.Source, &pipeline.Source.Use, registry.Provisioner),
+		},
 		Target: flow.TargetSettings{
 			Dataset: datasetOf(pipeline.Landing.Dataset, "stream"), Mode: zone.Append,
 			QuarantineSchema: pipeline.Landing.OnSchemaChange == "quarantine",
@@ -176,6 +178,13 @@ func (p *Project) addRevision(settings *flow.Settings, use *spec.Use, kind regis
 	if entry, found := p.Lock.Find(kind, use.Plugin); found {
 		settings.Revisions[registry.ConventionalFile(kind, use.Plugin)] = entry.Manifest.Version + " sha256:" + entry.SHA256
 	}
+}
+
+// able says whether a plugin has an ability.
+func (p *Project) able(kind registry.Kind, use *spec.Use, ability string) bool {
+	entry, _ := p.Lock.Find(kind, use.Plugin)
+	component, _ := entry.Manifest.Component(kind)
+	return slices.Contains(component.Abilities, ability)
 }
 
 func datasetOf(template, placeholder string) func(stream string) (zone.Name, error) {

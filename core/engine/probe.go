@@ -69,6 +69,14 @@ func (r *probe) Streams(ctx context.Context, use *spec.Use) ([]sdk.Stream, error
 	return r.project.Plugins.Discover(ctx, instance)
 }
 
+func (r *probe) Provision(ctx context.Context, use *spec.Use) ([]sdk.Action, error) {
+	instance, err := r.project.instanceOf(ctx, registry.Source, use)
+	if err != nil {
+		return nil, err
+	}
+	return r.project.Plugins.Provision(ctx, instance, sdk.ProvisionRequest{}, true)
+}
+
 func (r *probe) Transform(ctx context.Context, use *spec.Use, inputs []sdk.SchemaChange) (planned sdk.Plan, err error) {
 	instance, err := r.project.instanceOf(ctx, registry.Transform, use)
 	if err != nil {

@@ -90,6 +90,9 @@ func (p *producer) startReader(ctx context.Context, at, acked sdk.Position) erro
 		return nil
 	}
 	source := p.settings.Source
+	if err := p.provision(ctx, source); err != nil {
+		return err
+	}
 	process, err := p.runtime.Plugins.Read(ctx, source.Instance, pluginhost.ReadRequest{
 		Streams: source.Streams, Position: at, Follow: source.Follow, Acked: acked,
 	})
@@ -98,6 +101,18 @@ func (p *producer) startReader(ctx context.Context, at, acked sdk.Position) erro
 	}
 	p.reader = &sourceReader{process: process}
 	return nil
+}
+
+// provision makes what the source needs in its own system.
+func (p *producer) provision(ctx context.Context, source *SourceSettings) error {
+	if !source.Provisions {
+		return nil
+	}
+	done, err := p.runtime.Plugins.Provision(ctx, source.Instance, sdk.ProvisionRequest{Streams: source.Streams}, false)
+	for _, action := range done {
+		p.runtime.Log.Info("provisioned", "flow", p.settings.Name, "object", action.Object, "action", action.Description)
+	}
+	return err
 }
 
 func (p *producer) startChecks(ctx context.Context) error {

@@ -75,8 +75,9 @@ func (s *Settings) made() string {
 // SourceSettings read from a source plugin.
 type SourceSettings struct {
 	Step
-	Streams []string
-	Follow  bool
+	Streams    []string
+	Follow     bool
+	Provisions bool // it has the ability
 }
 
 // DatasetSettings read from datasets.

@@ -15,9 +15,17 @@ import (
 func (m *maker) landing(ctx context.Context) error {
 	source := m.pipeline.Source
 	f := Flow{Name: m.name(LandingFlow), Guarantee: string(sdk.ExactlyOnce)}
-	if _, err := m.prober.Manifest(ctx, registry.Source, &source.Use); err != nil {
+	manifest, err := m.prober.Manifest(ctx, registry.Source, &source.Use)
+	if err != nil {
 		m.fault(f.Name, source.Path, err)
 		return m.datasets(ctx, &f, nil, nil, m.landingTarget())
+	}
+	if component, _ := manifest.Component(registry.Source); slices.Contains(component.Abilities, registry.Provisioner) {
+		actions, err := m.prober.Provision(ctx, &source.Use)
+		if err != nil {
+			m.fault(f.Name, source.Path, err)
+		}
+		f.Provision = actionTexts(actions)
 	}
 	streams, err := m.prober.Streams(ctx, &source.Use)
 	if err != nil {
@@ -211,13 +219,19 @@ func (m *maker) sink(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.Sc
 	names := map[string]string{}
 	for _, in := range inputs {
 		out := Output{Stream: in.Stream, Sink: s.Sink.Plugin, Target: externalName(opened.External), Mode: s.Write.Mode, Columns: columnsOf(in.Schema), External: &opened.External}
-		for _, action := range actions[in.Stream] {
-			out.Changes = append(out.Changes, action.Object+": "+action.Description)
-		}
+		out.Changes = actionTexts(actions[in.Stream])
 		names[in.Stream] = externalName(opened.External)
 		f.Outputs = append(f.Outputs, out)
 	}
 	f.Lineage = lineage.ends(inputs, names)
+}
+
+func actionTexts(actions []sdk.Action) []string {
+	var texts []string
+	for _, action := range actions {
+		texts = append(texts, action.Object+": "+action.Description)
+	}
+	return texts
 }
 
 // target is where a flow's streams go.

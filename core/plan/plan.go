@@ -30,6 +30,7 @@ type Fault struct {
 type Flow struct {
 	Name       string      `json:"name"` // pipeline.flow
 	Inputs     []Input     `json:"inputs"`
+	Provision  []string    `json:"provision,omitempty"` // what is made in the source's system before it is read
 	Pinned     bool        `json:"pinned,omitempty"` // reads all of its input once a run, after the flows before it
 	After      []string    `json:"after,omitempty"`  // flows of this pipeline that write its inputs
 	Transforms []Transform `json:"transforms,omitempty"`

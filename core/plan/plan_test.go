@@ -25,16 +25,23 @@ type world struct {
 	tables     map[string]plan.Table
 	transforms map[string]func([]sdk.SchemaChange) (sdk.Plan, error)
 	missing    string // a plugin that is not there
+	provision  []sdk.Action
 }
 
 func (w *world) Manifest(_ context.Context, kind registry.Kind, use *spec.Use) (registry.Manifest, error) {
 	if use.Plugin == w.missing {
 		return registry.Manifest{}, &registry.MissingError{Kind: kind, Name: use.Plugin}
 	}
-	return registry.Manifest{Name: use.Plugin, Version: "1"}, nil
+	component := registry.Component{Kind: kind}
+	if w.provision != nil {
+		component.Abilities = []string{registry.Provisioner}
+	}
+	return registry.Manifest{Name: use.Plugin, Version: "1", Components: []registry.Component{component}}, nil
 }
 
 func (w *world) Streams(context.Context, *spec.Use) ([]sdk.Stream, error) { return w.streams, nil }
+
+func (w *world) Provision(context.Context, *spec.Use) ([]sdk.Action, error) { return w.provision, nil }
 
 func (w *world) Transform(_ context.Context, use *spec.Use, in []sdk.SchemaChange) (sdk.Plan, error) {
 	return w.transforms[use.Plugin](in)
@@ -211,5 +218,15 @@ func TestTheGuaranteeOfASinkIsStated(t *testing.T) {
 	out := made.Flows[1]
 	if out.Guarantee != "at_least_once" || out.Outputs[0].Target != "file:/out" || len(out.Outputs[0].Changes) != 1 {
 		t.Errorf("%+v", out)
+	}
+}
+
+func TestPlanSaysWhatIsMadeInTheSourcesSystem(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.provision = []sdk.Action{{Object: "slot shop", Description: "create"}}
+	made := makePlan(t, w, pipeline())
+	if diff := cmp.Diff([]string{"slot shop: create"}, made.Flows[0].Provision); diff != "" {
+		t.Error(diff)
 	}
 }

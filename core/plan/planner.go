@@ -18,6 +18,8 @@ import (
 type Prober interface {
 	Manifest(ctx context.Context, kind registry.Kind, use *spec.Use) (registry.Manifest, error)
 	Streams(ctx context.Context, use *spec.Use) ([]sdk.Stream, error)
+	// Provision says what is to be made in the source's system before it can be read.
+	Provision(ctx context.Context, use *spec.Use) ([]sdk.Action, error)
 	Transform(ctx context.Context, use *spec.Use, inputs []sdk.SchemaChange) (sdk.Plan, error)
 	Check(ctx context.Context, use *spec.Use, inputs []sdk.SchemaChange) error
 	Sink(ctx context.Context, use *spec.Use, request sdk.OpenRequest, inputs []sdk.SchemaChange) (sdk.Opened, map[string][]sdk.Action, error)

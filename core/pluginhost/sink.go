@@ -120,11 +120,15 @@ func (k *Sink) PlanSchema(ctx context.Context, c sdk.SchemaChange) ([]sdk.Action
 	if got.actions == nil {
 		return nil, k.s.abort(k.s.inst.violation("no actions in the answer to %q", opPlanSchema))
 	}
+	return actionsOf(got.actions), nil
+}
+
+func actionsOf(frame *pluginv1.Actions) []sdk.Action {
 	var actions []sdk.Action
-	for _, a := range got.actions.GetActions() {
+	for _, a := range frame.GetActions() {
 		actions = append(actions, sdk.Action{Object: cut(a.GetObject()), Description: cut(a.GetDescription()), Destructive: a.GetDestructive()})
 	}
-	return actions, nil
+	return actions
 }
 
 // ApplySchema prepares the target for batches of the version.

@@ -60,6 +60,23 @@ func (h *Host) Discover(ctx context.Context, inst Instance) ([]sdk.Stream, error
 	return streams, nil
 }
 
+// Provision makes what a source needs of its own in the other system, or removes it, and returns what was done: nothing the second
+// time. A dry run returns what would be done. The source must have the ability.
+func (h *Host) Provision(ctx context.Context, inst Instance, req sdk.ProvisionRequest, dryRun bool) ([]sdk.Action, error) {
+	inst, err := inst.of(registry.Source)
+	if err != nil {
+		return nil, err
+	}
+	var response *pluginv1.Actions
+	err = h.once(ctx, inst, "provision", func(ctx context.Context, l *launched) (err error) {
+		response, err = l.client.Provision(ctx, &pluginv1.ProvisionRequest{
+			Config: inst.Config, Scratch: l.scratch, Streams: req.Streams, Remove: req.Remove, DryRun: dryRun,
+		})
+		return err
+	})
+	return actionsOf(response), err
+}
+
 // once launches an instance for one call.
 func (h *Host) once(ctx context.Context, inst Instance, name string, call func(context.Context, *launched) error) error {
 	l, err := h.launch(ctx, inst)

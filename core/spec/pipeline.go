@@ -62,6 +62,8 @@ type Limits struct {
 // Source is the plugin that data comes from.
 type Source struct {
 	Use
+	// Follow makes a run go on for ever, waiting for new records, instead of ending when there are none left.
+	Follow bool `json:"follow,omitempty"`
 }
 
 // LandingHop says how the source's records are kept raw.

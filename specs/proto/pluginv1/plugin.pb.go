@@ -137,7 +137,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27, 0}
+	return file_plugin_proto_rawDescGZIP(), []int{28, 0}
 }
 
 type DescribeRequest struct {
@@ -266,7 +266,7 @@ type Component struct {
 	Description string                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
 	// JSON Schema (draft 2020-12) of the settings; secret fields carry "x-secret": true.
 	ConfigSchema []byte `protobuf:"bytes,3,opt,name=config_schema,json=configSchema,proto3" json:"config_schema,omitempty"`
-	// Optional abilities: acker, tester, collector.
+	// Optional abilities: acker, unordered, tester, provisioner, collector.
 	Abilities []string `protobuf:"bytes,4,rep,name=abilities,proto3" json:"abilities,omitempty"`
 	// What the component touches: network, filesystem, none.
 	Capabilities  []string `protobuf:"bytes,5,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
@@ -688,6 +688,83 @@ func (x *DiscoverResponse) GetStreams() []*Stream {
 	return nil
 }
 
+type ProvisionRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Config  []byte                 `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	Scratch string                 `protobuf:"bytes,2,opt,name=scratch,proto3" json:"scratch,omitempty"`
+	// Names of the streams that will be read; empty means all.
+	Streams       []string `protobuf:"bytes,3,rep,name=streams,proto3" json:"streams,omitempty"`
+	Remove        bool     `protobuf:"varint,4,opt,name=remove,proto3" json:"remove,omitempty"`
+	DryRun        bool     `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProvisionRequest) Reset() {
+	*x = ProvisionRequest{}
+	mi := &file_plugin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProvisionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProvisionRequest) ProtoMessage() {}
+
+func (x *ProvisionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProvisionRequest.ProtoReflect.Descriptor instead.
+func (*ProvisionRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ProvisionRequest) GetConfig() []byte {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *ProvisionRequest) GetScratch() string {
+	if x != nil {
+		return x.Scratch
+	}
+	return ""
+}
+
+func (x *ProvisionRequest) GetStreams() []string {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *ProvisionRequest) GetRemove() bool {
+	if x != nil {
+		return x.Remove
+	}
+	return false
+}
+
+func (x *ProvisionRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type Stream struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -705,7 +782,7 @@ type Stream struct {
 
 func (x *Stream) Reset() {
 	*x = Stream{}
-	mi := &file_plugin_proto_msgTypes[10]
+	mi := &file_plugin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +794,7 @@ func (x *Stream) String() string {
 func (*Stream) ProtoMessage() {}
 
 func (x *Stream) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[10]
+	mi := &file_plugin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +807,7 @@ func (x *Stream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stream.ProtoReflect.Descriptor instead.
 func (*Stream) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{10}
+	return file_plugin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Stream) GetName() string {
@@ -793,7 +870,7 @@ type ExternalDataset struct {
 
 func (x *ExternalDataset) Reset() {
 	*x = ExternalDataset{}
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +882,7 @@ func (x *ExternalDataset) String() string {
 func (*ExternalDataset) ProtoMessage() {}
 
 func (x *ExternalDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +895,7 @@ func (x *ExternalDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalDataset.ProtoReflect.Descriptor instead.
 func (*ExternalDataset) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{11}
+	return file_plugin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExternalDataset) GetNamespace() string {
@@ -847,7 +924,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +936,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +949,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{12}
+	return file_plugin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Frame) GetHead() *Head {
@@ -923,7 +1000,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1012,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1025,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{13}
+	return file_plugin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Head) GetKind() isHead_Kind {
@@ -1321,7 +1398,7 @@ type Open struct {
 
 func (x *Open) Reset() {
 	*x = Open{}
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1410,7 @@ func (x *Open) String() string {
 func (*Open) ProtoMessage() {}
 
 func (x *Open) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1423,7 @@ func (x *Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Open.ProtoReflect.Descriptor instead.
 func (*Open) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{14}
+	return file_plugin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Open) GetConfig() []byte {
@@ -1393,7 +1470,7 @@ type Read struct {
 
 func (x *Read) Reset() {
 	*x = Read{}
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1482,7 @@ func (x *Read) String() string {
 func (*Read) ProtoMessage() {}
 
 func (x *Read) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1495,7 @@ func (x *Read) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Read.ProtoReflect.Descriptor instead.
 func (*Read) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{15}
+	return file_plugin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Read) GetStreams() []string {
@@ -1460,7 +1537,7 @@ type Write struct {
 
 func (x *Write) Reset() {
 	*x = Write{}
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1472,7 +1549,7 @@ func (x *Write) String() string {
 func (*Write) ProtoMessage() {}
 
 func (x *Write) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1485,7 +1562,7 @@ func (x *Write) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Write.ProtoReflect.Descriptor instead.
 func (*Write) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{16}
+	return file_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Write) GetFlow() string {
@@ -1521,7 +1598,7 @@ type Schema struct {
 
 func (x *Schema) Reset() {
 	*x = Schema{}
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1610,7 @@ func (x *Schema) String() string {
 func (*Schema) ProtoMessage() {}
 
 func (x *Schema) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1623,7 @@ func (x *Schema) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schema.ProtoReflect.Descriptor instead.
 func (*Schema) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{17}
+	return file_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Schema) GetStream() string {
@@ -1584,7 +1661,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +1673,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +1686,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{18}
+	return file_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Batch) GetStream() string {
@@ -1649,7 +1726,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1738,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1751,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{19}
+	return file_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Checkpoint) GetPosition() []byte {
@@ -1693,7 +1770,7 @@ type Reject struct {
 
 func (x *Reject) Reset() {
 	*x = Reject{}
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1782,7 @@ func (x *Reject) String() string {
 func (*Reject) ProtoMessage() {}
 
 func (x *Reject) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1795,7 @@ func (x *Reject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reject.ProtoReflect.Descriptor instead.
 func (*Reject) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{20}
+	return file_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Reject) GetRows() []*Rejection {
@@ -1743,7 +1820,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1832,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1845,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{21}
+	return file_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Rejection) GetStream() string {
@@ -1822,7 +1899,7 @@ type Findings struct {
 
 func (x *Findings) Reset() {
 	*x = Findings{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +1911,7 @@ func (x *Findings) String() string {
 func (*Findings) ProtoMessage() {}
 
 func (x *Findings) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +1924,7 @@ func (x *Findings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Findings.ProtoReflect.Descriptor instead.
 func (*Findings) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Findings) GetRows() []*Finding {
@@ -1870,7 +1947,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +1959,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +1972,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Finding) GetRow() int64 {
@@ -1942,7 +2019,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2031,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2044,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Ack) GetPosition() []byte {
@@ -1985,7 +2062,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +2074,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +2087,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 type Progress struct {
@@ -2028,7 +2105,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2117,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2130,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Progress) GetStream() string {
@@ -2111,7 +2188,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2200,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2213,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -2175,7 +2252,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2264,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2277,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 type PlanCall struct {
@@ -2212,7 +2289,7 @@ type PlanCall struct {
 
 func (x *PlanCall) Reset() {
 	*x = PlanCall{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2301,7 @@ func (x *PlanCall) String() string {
 func (*PlanCall) ProtoMessage() {}
 
 func (x *PlanCall) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2314,7 @@ func (x *PlanCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanCall.ProtoReflect.Descriptor instead.
 func (*PlanCall) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PlanCall) GetInputs() []*Input {
@@ -2258,7 +2335,7 @@ type Input struct {
 
 func (x *Input) Reset() {
 	*x = Input{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2347,7 @@ func (x *Input) String() string {
 func (*Input) ProtoMessage() {}
 
 func (x *Input) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2360,7 @@ func (x *Input) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input.ProtoReflect.Descriptor instead.
 func (*Input) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Input) GetName() string {
@@ -2323,7 +2400,7 @@ type TransformPlan struct {
 
 func (x *TransformPlan) Reset() {
 	*x = TransformPlan{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2412,7 @@ func (x *TransformPlan) String() string {
 func (*TransformPlan) ProtoMessage() {}
 
 func (x *TransformPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2425,7 @@ func (x *TransformPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformPlan.ProtoReflect.Descriptor instead.
 func (*TransformPlan) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TransformPlan) GetOutputs() []*Input {
@@ -2406,7 +2483,7 @@ type ColumnLineage struct {
 
 func (x *ColumnLineage) Reset() {
 	*x = ColumnLineage{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2418,7 +2495,7 @@ func (x *ColumnLineage) String() string {
 func (*ColumnLineage) ProtoMessage() {}
 
 func (x *ColumnLineage) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2431,7 +2508,7 @@ func (x *ColumnLineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ColumnLineage.ProtoReflect.Descriptor instead.
 func (*ColumnLineage) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ColumnLineage) GetOutput() string {
@@ -2472,7 +2549,7 @@ type ColumnRef struct {
 
 func (x *ColumnRef) Reset() {
 	*x = ColumnRef{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2561,7 @@ func (x *ColumnRef) String() string {
 func (*ColumnRef) ProtoMessage() {}
 
 func (x *ColumnRef) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2574,7 @@ func (x *ColumnRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ColumnRef.ProtoReflect.Descriptor instead.
 func (*ColumnRef) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ColumnRef) GetInput() string {
@@ -2522,7 +2599,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2534,7 +2611,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2547,7 +2624,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 type Result struct {
@@ -2558,7 +2635,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +2647,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +2660,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 type CheckResult struct {
@@ -2598,7 +2675,7 @@ type CheckResult struct {
 
 func (x *CheckResult) Reset() {
 	*x = CheckResult{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2687,7 @@ func (x *CheckResult) String() string {
 func (*CheckResult) ProtoMessage() {}
 
 func (x *CheckResult) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2700,7 @@ func (x *CheckResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
 func (*CheckResult) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CheckResult) GetVerdict() string {
@@ -2660,7 +2737,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +2749,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +2762,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Opened) GetGuarantee() string {
@@ -2728,7 +2805,7 @@ type SchemaCall struct {
 
 func (x *SchemaCall) Reset() {
 	*x = SchemaCall{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +2817,7 @@ func (x *SchemaCall) String() string {
 func (*SchemaCall) ProtoMessage() {}
 
 func (x *SchemaCall) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +2830,7 @@ func (x *SchemaCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaCall.ProtoReflect.Descriptor instead.
 func (*SchemaCall) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SchemaCall) GetStream() string {
@@ -2793,7 +2870,7 @@ type Actions struct {
 
 func (x *Actions) Reset() {
 	*x = Actions{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +2882,7 @@ func (x *Actions) String() string {
 func (*Actions) ProtoMessage() {}
 
 func (x *Actions) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +2895,7 @@ func (x *Actions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Actions.ProtoReflect.Descriptor instead.
 func (*Actions) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Actions) GetActions() []*Action {
@@ -2839,7 +2916,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2851,7 +2928,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2864,7 +2941,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Action) GetObject() string {
@@ -2897,7 +2974,7 @@ type Begin struct {
 
 func (x *Begin) Reset() {
 	*x = Begin{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +2986,7 @@ func (x *Begin) String() string {
 func (*Begin) ProtoMessage() {}
 
 func (x *Begin) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +2999,7 @@ func (x *Begin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Begin.ProtoReflect.Descriptor instead.
 func (*Begin) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Begin) GetEpoch() uint64 {
@@ -2941,7 +3018,7 @@ type Commit struct {
 
 func (x *Commit) Reset() {
 	*x = Commit{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +3030,7 @@ func (x *Commit) String() string {
 func (*Commit) ProtoMessage() {}
 
 func (x *Commit) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +3043,7 @@ func (x *Commit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commit.ProtoReflect.Descriptor instead.
 func (*Commit) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Commit) GetMark() *Mark {
@@ -2987,7 +3064,7 @@ type Mark struct {
 
 func (x *Mark) Reset() {
 	*x = Mark{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3076,7 @@ func (x *Mark) String() string {
 func (*Mark) ProtoMessage() {}
 
 func (x *Mark) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3089,7 @@ func (x *Mark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mark.ProtoReflect.Descriptor instead.
 func (*Mark) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Mark) GetEpoch() uint64 {
@@ -3076,7 +3153,13 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12\x18\n" +
 	"\ascratch\x18\x02 \x01(\tR\ascratch\"E\n" +
 	"\x10DiscoverResponse\x121\n" +
-	"\astreams\x18\x01 \x03(\v2\x17.qanat.plugin.v1.StreamR\astreams\"\xe1\x01\n" +
+	"\astreams\x18\x01 \x03(\v2\x17.qanat.plugin.v1.StreamR\astreams\"\x8f\x01\n" +
+	"\x10ProvisionRequest\x12\x16\n" +
+	"\x06config\x18\x01 \x01(\fR\x06config\x12\x18\n" +
+	"\ascratch\x18\x02 \x01(\tR\ascratch\x12\x18\n" +
+	"\astreams\x18\x03 \x03(\tR\astreams\x12\x16\n" +
+	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"\xe1\x01\n" +
 	"\x06Stream\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x16\n" +
@@ -3250,12 +3333,13 @@ const file_plugin_proto_rawDesc = "" +
 	"\x0eKIND_TRANSFORM\x10\x02\x12\x0e\n" +
 	"\n" +
 	"KIND_CHECK\x10\x03\x12\r\n" +
-	"\tKIND_SINK\x10\x042\xb7\x04\n" +
+	"\tKIND_SINK\x10\x042\x81\x05\n" +
 	"\x06Plugin\x12O\n" +
 	"\bDescribe\x12 .qanat.plugin.v1.DescribeRequest\x1a!.qanat.plugin.v1.DescribeResponse\x12O\n" +
 	"\bValidate\x12 .qanat.plugin.v1.ValidateRequest\x1a!.qanat.plugin.v1.ValidateResponse\x12C\n" +
 	"\x04Test\x12\x1c.qanat.plugin.v1.TestRequest\x1a\x1d.qanat.plugin.v1.TestResponse\x12O\n" +
-	"\bDiscover\x12 .qanat.plugin.v1.DiscoverRequest\x1a!.qanat.plugin.v1.DiscoverResponse\x12:\n" +
+	"\bDiscover\x12 .qanat.plugin.v1.DiscoverRequest\x1a!.qanat.plugin.v1.DiscoverResponse\x12H\n" +
+	"\tProvision\x12!.qanat.plugin.v1.ProvisionRequest\x1a\x18.qanat.plugin.v1.Actions\x12:\n" +
 	"\x04Read\x12\x16.qanat.plugin.v1.Frame\x1a\x16.qanat.plugin.v1.Frame(\x010\x01\x12?\n" +
 	"\tTransform\x12\x16.qanat.plugin.v1.Frame\x1a\x16.qanat.plugin.v1.Frame(\x010\x01\x12;\n" +
 	"\x05Check\x12\x16.qanat.plugin.v1.Frame\x1a\x16.qanat.plugin.v1.Frame(\x010\x01\x12;\n" +
@@ -3274,7 +3358,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_plugin_proto_goTypes = []any{
 	(Kind)(0),                // 0: qanat.plugin.v1.Kind
 	(Error_Code)(0),          // 1: qanat.plugin.v1.Error.Code
@@ -3288,41 +3372,42 @@ var file_plugin_proto_goTypes = []any{
 	(*TestResponse)(nil),     // 9: qanat.plugin.v1.TestResponse
 	(*DiscoverRequest)(nil),  // 10: qanat.plugin.v1.DiscoverRequest
 	(*DiscoverResponse)(nil), // 11: qanat.plugin.v1.DiscoverResponse
-	(*Stream)(nil),           // 12: qanat.plugin.v1.Stream
-	(*ExternalDataset)(nil),  // 13: qanat.plugin.v1.ExternalDataset
-	(*Frame)(nil),            // 14: qanat.plugin.v1.Frame
-	(*Head)(nil),             // 15: qanat.plugin.v1.Head
-	(*Open)(nil),             // 16: qanat.plugin.v1.Open
-	(*Read)(nil),             // 17: qanat.plugin.v1.Read
-	(*Write)(nil),            // 18: qanat.plugin.v1.Write
-	(*Schema)(nil),           // 19: qanat.plugin.v1.Schema
-	(*Batch)(nil),            // 20: qanat.plugin.v1.Batch
-	(*Checkpoint)(nil),       // 21: qanat.plugin.v1.Checkpoint
-	(*Reject)(nil),           // 22: qanat.plugin.v1.Reject
-	(*Rejection)(nil),        // 23: qanat.plugin.v1.Rejection
-	(*Findings)(nil),         // 24: qanat.plugin.v1.Findings
-	(*Finding)(nil),          // 25: qanat.plugin.v1.Finding
-	(*Ack)(nil),              // 26: qanat.plugin.v1.Ack
-	(*Stop)(nil),             // 27: qanat.plugin.v1.Stop
-	(*Progress)(nil),         // 28: qanat.plugin.v1.Progress
-	(*Error)(nil),            // 29: qanat.plugin.v1.Error
-	(*Done)(nil),             // 30: qanat.plugin.v1.Done
-	(*PlanCall)(nil),         // 31: qanat.plugin.v1.PlanCall
-	(*Input)(nil),            // 32: qanat.plugin.v1.Input
-	(*TransformPlan)(nil),    // 33: qanat.plugin.v1.TransformPlan
-	(*ColumnLineage)(nil),    // 34: qanat.plugin.v1.ColumnLineage
-	(*ColumnRef)(nil),        // 35: qanat.plugin.v1.ColumnRef
-	(*Finish)(nil),           // 36: qanat.plugin.v1.Finish
-	(*Result)(nil),           // 37: qanat.plugin.v1.Result
-	(*CheckResult)(nil),      // 38: qanat.plugin.v1.CheckResult
-	(*Opened)(nil),           // 39: qanat.plugin.v1.Opened
-	(*SchemaCall)(nil),       // 40: qanat.plugin.v1.SchemaCall
-	(*Actions)(nil),          // 41: qanat.plugin.v1.Actions
-	(*Action)(nil),           // 42: qanat.plugin.v1.Action
-	(*Begin)(nil),            // 43: qanat.plugin.v1.Begin
-	(*Commit)(nil),           // 44: qanat.plugin.v1.Commit
-	(*Mark)(nil),             // 45: qanat.plugin.v1.Mark
-	nil,                      // 46: qanat.plugin.v1.CheckResult.MetricsEntry
+	(*ProvisionRequest)(nil), // 12: qanat.plugin.v1.ProvisionRequest
+	(*Stream)(nil),           // 13: qanat.plugin.v1.Stream
+	(*ExternalDataset)(nil),  // 14: qanat.plugin.v1.ExternalDataset
+	(*Frame)(nil),            // 15: qanat.plugin.v1.Frame
+	(*Head)(nil),             // 16: qanat.plugin.v1.Head
+	(*Open)(nil),             // 17: qanat.plugin.v1.Open
+	(*Read)(nil),             // 18: qanat.plugin.v1.Read
+	(*Write)(nil),            // 19: qanat.plugin.v1.Write
+	(*Schema)(nil),           // 20: qanat.plugin.v1.Schema
+	(*Batch)(nil),            // 21: qanat.plugin.v1.Batch
+	(*Checkpoint)(nil),       // 22: qanat.plugin.v1.Checkpoint
+	(*Reject)(nil),           // 23: qanat.plugin.v1.Reject
+	(*Rejection)(nil),        // 24: qanat.plugin.v1.Rejection
+	(*Findings)(nil),         // 25: qanat.plugin.v1.Findings
+	(*Finding)(nil),          // 26: qanat.plugin.v1.Finding
+	(*Ack)(nil),              // 27: qanat.plugin.v1.Ack
+	(*Stop)(nil),             // 28: qanat.plugin.v1.Stop
+	(*Progress)(nil),         // 29: qanat.plugin.v1.Progress
+	(*Error)(nil),            // 30: qanat.plugin.v1.Error
+	(*Done)(nil),             // 31: qanat.plugin.v1.Done
+	(*PlanCall)(nil),         // 32: qanat.plugin.v1.PlanCall
+	(*Input)(nil),            // 33: qanat.plugin.v1.Input
+	(*TransformPlan)(nil),    // 34: qanat.plugin.v1.TransformPlan
+	(*ColumnLineage)(nil),    // 35: qanat.plugin.v1.ColumnLineage
+	(*ColumnRef)(nil),        // 36: qanat.plugin.v1.ColumnRef
+	(*Finish)(nil),           // 37: qanat.plugin.v1.Finish
+	(*Result)(nil),           // 38: qanat.plugin.v1.Result
+	(*CheckResult)(nil),      // 39: qanat.plugin.v1.CheckResult
+	(*Opened)(nil),           // 40: qanat.plugin.v1.Opened
+	(*SchemaCall)(nil),       // 41: qanat.plugin.v1.SchemaCall
+	(*Actions)(nil),          // 42: qanat.plugin.v1.Actions
+	(*Action)(nil),           // 43: qanat.plugin.v1.Action
+	(*Begin)(nil),            // 44: qanat.plugin.v1.Begin
+	(*Commit)(nil),           // 45: qanat.plugin.v1.Commit
+	(*Mark)(nil),             // 46: qanat.plugin.v1.Mark
+	nil,                      // 47: qanat.plugin.v1.CheckResult.MetricsEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: qanat.plugin.v1.DescribeResponse.components:type_name -> qanat.plugin.v1.Component
@@ -3330,63 +3415,65 @@ var file_plugin_proto_depIdxs = []int32{
 	0,  // 2: qanat.plugin.v1.ValidateRequest.kind:type_name -> qanat.plugin.v1.Kind
 	7,  // 3: qanat.plugin.v1.ValidateResponse.faults:type_name -> qanat.plugin.v1.ConfigFault
 	0,  // 4: qanat.plugin.v1.TestRequest.kind:type_name -> qanat.plugin.v1.Kind
-	12, // 5: qanat.plugin.v1.DiscoverResponse.streams:type_name -> qanat.plugin.v1.Stream
-	13, // 6: qanat.plugin.v1.Stream.external:type_name -> qanat.plugin.v1.ExternalDataset
-	15, // 7: qanat.plugin.v1.Frame.head:type_name -> qanat.plugin.v1.Head
-	16, // 8: qanat.plugin.v1.Head.open:type_name -> qanat.plugin.v1.Open
-	19, // 9: qanat.plugin.v1.Head.schema:type_name -> qanat.plugin.v1.Schema
-	20, // 10: qanat.plugin.v1.Head.batch:type_name -> qanat.plugin.v1.Batch
-	21, // 11: qanat.plugin.v1.Head.checkpoint:type_name -> qanat.plugin.v1.Checkpoint
-	22, // 12: qanat.plugin.v1.Head.reject:type_name -> qanat.plugin.v1.Reject
-	24, // 13: qanat.plugin.v1.Head.findings:type_name -> qanat.plugin.v1.Findings
-	26, // 14: qanat.plugin.v1.Head.ack:type_name -> qanat.plugin.v1.Ack
-	27, // 15: qanat.plugin.v1.Head.stop:type_name -> qanat.plugin.v1.Stop
-	28, // 16: qanat.plugin.v1.Head.progress:type_name -> qanat.plugin.v1.Progress
-	29, // 17: qanat.plugin.v1.Head.error:type_name -> qanat.plugin.v1.Error
-	30, // 18: qanat.plugin.v1.Head.done:type_name -> qanat.plugin.v1.Done
-	31, // 19: qanat.plugin.v1.Head.plan:type_name -> qanat.plugin.v1.PlanCall
-	33, // 20: qanat.plugin.v1.Head.transform_plan:type_name -> qanat.plugin.v1.TransformPlan
-	36, // 21: qanat.plugin.v1.Head.finish:type_name -> qanat.plugin.v1.Finish
-	37, // 22: qanat.plugin.v1.Head.result:type_name -> qanat.plugin.v1.Result
-	38, // 23: qanat.plugin.v1.Head.check_result:type_name -> qanat.plugin.v1.CheckResult
-	39, // 24: qanat.plugin.v1.Head.opened:type_name -> qanat.plugin.v1.Opened
-	40, // 25: qanat.plugin.v1.Head.plan_schema:type_name -> qanat.plugin.v1.SchemaCall
-	40, // 26: qanat.plugin.v1.Head.apply_schema:type_name -> qanat.plugin.v1.SchemaCall
-	41, // 27: qanat.plugin.v1.Head.actions:type_name -> qanat.plugin.v1.Actions
-	43, // 28: qanat.plugin.v1.Head.begin:type_name -> qanat.plugin.v1.Begin
-	44, // 29: qanat.plugin.v1.Head.commit:type_name -> qanat.plugin.v1.Commit
-	45, // 30: qanat.plugin.v1.Head.mark:type_name -> qanat.plugin.v1.Mark
-	17, // 31: qanat.plugin.v1.Open.read:type_name -> qanat.plugin.v1.Read
-	18, // 32: qanat.plugin.v1.Open.write:type_name -> qanat.plugin.v1.Write
-	23, // 33: qanat.plugin.v1.Reject.rows:type_name -> qanat.plugin.v1.Rejection
-	25, // 34: qanat.plugin.v1.Findings.rows:type_name -> qanat.plugin.v1.Finding
+	13, // 5: qanat.plugin.v1.DiscoverResponse.streams:type_name -> qanat.plugin.v1.Stream
+	14, // 6: qanat.plugin.v1.Stream.external:type_name -> qanat.plugin.v1.ExternalDataset
+	16, // 7: qanat.plugin.v1.Frame.head:type_name -> qanat.plugin.v1.Head
+	17, // 8: qanat.plugin.v1.Head.open:type_name -> qanat.plugin.v1.Open
+	20, // 9: qanat.plugin.v1.Head.schema:type_name -> qanat.plugin.v1.Schema
+	21, // 10: qanat.plugin.v1.Head.batch:type_name -> qanat.plugin.v1.Batch
+	22, // 11: qanat.plugin.v1.Head.checkpoint:type_name -> qanat.plugin.v1.Checkpoint
+	23, // 12: qanat.plugin.v1.Head.reject:type_name -> qanat.plugin.v1.Reject
+	25, // 13: qanat.plugin.v1.Head.findings:type_name -> qanat.plugin.v1.Findings
+	27, // 14: qanat.plugin.v1.Head.ack:type_name -> qanat.plugin.v1.Ack
+	28, // 15: qanat.plugin.v1.Head.stop:type_name -> qanat.plugin.v1.Stop
+	29, // 16: qanat.plugin.v1.Head.progress:type_name -> qanat.plugin.v1.Progress
+	30, // 17: qanat.plugin.v1.Head.error:type_name -> qanat.plugin.v1.Error
+	31, // 18: qanat.plugin.v1.Head.done:type_name -> qanat.plugin.v1.Done
+	32, // 19: qanat.plugin.v1.Head.plan:type_name -> qanat.plugin.v1.PlanCall
+	34, // 20: qanat.plugin.v1.Head.transform_plan:type_name -> qanat.plugin.v1.TransformPlan
+	37, // 21: qanat.plugin.v1.Head.finish:type_name -> qanat.plugin.v1.Finish
+	38, // 22: qanat.plugin.v1.Head.result:type_name -> qanat.plugin.v1.Result
+	39, // 23: qanat.plugin.v1.Head.check_result:type_name -> qanat.plugin.v1.CheckResult
+	40, // 24: qanat.plugin.v1.Head.opened:type_name -> qanat.plugin.v1.Opened
+	41, // 25: qanat.plugin.v1.Head.plan_schema:type_name -> qanat.plugin.v1.SchemaCall
+	41, // 26: qanat.plugin.v1.Head.apply_schema:type_name -> qanat.plugin.v1.SchemaCall
+	42, // 27: qanat.plugin.v1.Head.actions:type_name -> qanat.plugin.v1.Actions
+	44, // 28: qanat.plugin.v1.Head.begin:type_name -> qanat.plugin.v1.Begin
+	45, // 29: qanat.plugin.v1.Head.commit:type_name -> qanat.plugin.v1.Commit
+	46, // 30: qanat.plugin.v1.Head.mark:type_name -> qanat.plugin.v1.Mark
+	18, // 31: qanat.plugin.v1.Open.read:type_name -> qanat.plugin.v1.Read
+	19, // 32: qanat.plugin.v1.Open.write:type_name -> qanat.plugin.v1.Write
+	24, // 33: qanat.plugin.v1.Reject.rows:type_name -> qanat.plugin.v1.Rejection
+	26, // 34: qanat.plugin.v1.Findings.rows:type_name -> qanat.plugin.v1.Finding
 	1,  // 35: qanat.plugin.v1.Error.code:type_name -> qanat.plugin.v1.Error.Code
-	32, // 36: qanat.plugin.v1.PlanCall.inputs:type_name -> qanat.plugin.v1.Input
-	32, // 37: qanat.plugin.v1.TransformPlan.outputs:type_name -> qanat.plugin.v1.Input
-	34, // 38: qanat.plugin.v1.TransformPlan.lineage:type_name -> qanat.plugin.v1.ColumnLineage
-	35, // 39: qanat.plugin.v1.ColumnLineage.inputs:type_name -> qanat.plugin.v1.ColumnRef
-	46, // 40: qanat.plugin.v1.CheckResult.metrics:type_name -> qanat.plugin.v1.CheckResult.MetricsEntry
-	13, // 41: qanat.plugin.v1.Opened.external:type_name -> qanat.plugin.v1.ExternalDataset
-	42, // 42: qanat.plugin.v1.Actions.actions:type_name -> qanat.plugin.v1.Action
-	45, // 43: qanat.plugin.v1.Commit.mark:type_name -> qanat.plugin.v1.Mark
+	33, // 36: qanat.plugin.v1.PlanCall.inputs:type_name -> qanat.plugin.v1.Input
+	33, // 37: qanat.plugin.v1.TransformPlan.outputs:type_name -> qanat.plugin.v1.Input
+	35, // 38: qanat.plugin.v1.TransformPlan.lineage:type_name -> qanat.plugin.v1.ColumnLineage
+	36, // 39: qanat.plugin.v1.ColumnLineage.inputs:type_name -> qanat.plugin.v1.ColumnRef
+	47, // 40: qanat.plugin.v1.CheckResult.metrics:type_name -> qanat.plugin.v1.CheckResult.MetricsEntry
+	14, // 41: qanat.plugin.v1.Opened.external:type_name -> qanat.plugin.v1.ExternalDataset
+	43, // 42: qanat.plugin.v1.Actions.actions:type_name -> qanat.plugin.v1.Action
+	46, // 43: qanat.plugin.v1.Commit.mark:type_name -> qanat.plugin.v1.Mark
 	2,  // 44: qanat.plugin.v1.Plugin.Describe:input_type -> qanat.plugin.v1.DescribeRequest
 	5,  // 45: qanat.plugin.v1.Plugin.Validate:input_type -> qanat.plugin.v1.ValidateRequest
 	8,  // 46: qanat.plugin.v1.Plugin.Test:input_type -> qanat.plugin.v1.TestRequest
 	10, // 47: qanat.plugin.v1.Plugin.Discover:input_type -> qanat.plugin.v1.DiscoverRequest
-	14, // 48: qanat.plugin.v1.Plugin.Read:input_type -> qanat.plugin.v1.Frame
-	14, // 49: qanat.plugin.v1.Plugin.Transform:input_type -> qanat.plugin.v1.Frame
-	14, // 50: qanat.plugin.v1.Plugin.Check:input_type -> qanat.plugin.v1.Frame
-	14, // 51: qanat.plugin.v1.Plugin.Write:input_type -> qanat.plugin.v1.Frame
-	3,  // 52: qanat.plugin.v1.Plugin.Describe:output_type -> qanat.plugin.v1.DescribeResponse
-	6,  // 53: qanat.plugin.v1.Plugin.Validate:output_type -> qanat.plugin.v1.ValidateResponse
-	9,  // 54: qanat.plugin.v1.Plugin.Test:output_type -> qanat.plugin.v1.TestResponse
-	11, // 55: qanat.plugin.v1.Plugin.Discover:output_type -> qanat.plugin.v1.DiscoverResponse
-	14, // 56: qanat.plugin.v1.Plugin.Read:output_type -> qanat.plugin.v1.Frame
-	14, // 57: qanat.plugin.v1.Plugin.Transform:output_type -> qanat.plugin.v1.Frame
-	14, // 58: qanat.plugin.v1.Plugin.Check:output_type -> qanat.plugin.v1.Frame
-	14, // 59: qanat.plugin.v1.Plugin.Write:output_type -> qanat.plugin.v1.Frame
-	52, // [52:60] is the sub-list for method output_type
-	44, // [44:52] is the sub-list for method input_type
+	12, // 48: qanat.plugin.v1.Plugin.Provision:input_type -> qanat.plugin.v1.ProvisionRequest
+	15, // 49: qanat.plugin.v1.Plugin.Read:input_type -> qanat.plugin.v1.Frame
+	15, // 50: qanat.plugin.v1.Plugin.Transform:input_type -> qanat.plugin.v1.Frame
+	15, // 51: qanat.plugin.v1.Plugin.Check:input_type -> qanat.plugin.v1.Frame
+	15, // 52: qanat.plugin.v1.Plugin.Write:input_type -> qanat.plugin.v1.Frame
+	3,  // 53: qanat.plugin.v1.Plugin.Describe:output_type -> qanat.plugin.v1.DescribeResponse
+	6,  // 54: qanat.plugin.v1.Plugin.Validate:output_type -> qanat.plugin.v1.ValidateResponse
+	9,  // 55: qanat.plugin.v1.Plugin.Test:output_type -> qanat.plugin.v1.TestResponse
+	11, // 56: qanat.plugin.v1.Plugin.Discover:output_type -> qanat.plugin.v1.DiscoverResponse
+	42, // 57: qanat.plugin.v1.Plugin.Provision:output_type -> qanat.plugin.v1.Actions
+	15, // 58: qanat.plugin.v1.Plugin.Read:output_type -> qanat.plugin.v1.Frame
+	15, // 59: qanat.plugin.v1.Plugin.Transform:output_type -> qanat.plugin.v1.Frame
+	15, // 60: qanat.plugin.v1.Plugin.Check:output_type -> qanat.plugin.v1.Frame
+	15, // 61: qanat.plugin.v1.Plugin.Write:output_type -> qanat.plugin.v1.Frame
+	53, // [53:62] is the sub-list for method output_type
+	44, // [44:53] is the sub-list for method input_type
 	44, // [44:44] is the sub-list for extension type_name
 	44, // [44:44] is the sub-list for extension extendee
 	0,  // [0:44] is the sub-list for field type_name
@@ -3397,7 +3484,7 @@ func file_plugin_proto_init() {
 	if File_plugin_proto != nil {
 		return
 	}
-	file_plugin_proto_msgTypes[13].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[14].OneofWrappers = []any{
 		(*Head_Open)(nil),
 		(*Head_Schema)(nil),
 		(*Head_Batch)(nil),
@@ -3428,7 +3515,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   45,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,7 @@ const (
 	Plugin_Validate_FullMethodName  = "/qanat.plugin.v1.Plugin/Validate"
 	Plugin_Test_FullMethodName      = "/qanat.plugin.v1.Plugin/Test"
 	Plugin_Discover_FullMethodName  = "/qanat.plugin.v1.Plugin/Discover"
+	Plugin_Provision_FullMethodName = "/qanat.plugin.v1.Plugin/Provision"
 	Plugin_Read_FullMethodName      = "/qanat.plugin.v1.Plugin/Read"
 	Plugin_Transform_FullMethodName = "/qanat.plugin.v1.Plugin/Transform"
 	Plugin_Check_FullMethodName     = "/qanat.plugin.v1.Plugin/Check"
@@ -47,6 +48,8 @@ type PluginClient interface {
 	Test(ctx context.Context, in *TestRequest, opts ...grpc.CallOption) (*TestResponse, error)
 	// Discover lists the streams of a source.
 	Discover(ctx context.Context, in *DiscoverRequest, opts ...grpc.CallOption) (*DiscoverResponse, error)
+	// Provision makes, or removes, what a source needs of its own in the other system, or says what it would do.
+	Provision(ctx context.Context, in *ProvisionRequest, opts ...grpc.CallOption) (*Actions, error)
 	// Read: Open(read) ← ; then schema, batch, reject, checkpoint, progress →, ack and stop ←; Done or Error → ends it.
 	Read(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Frame, Frame], error)
 	// Transform: plan, schema, batch and finish ←; each plan, batch and finish is answered by its outputs and one Done, in order.
@@ -99,6 +102,16 @@ func (c *pluginClient) Discover(ctx context.Context, in *DiscoverRequest, opts .
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DiscoverResponse)
 	err := c.cc.Invoke(ctx, Plugin_Discover_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *pluginClient) Provision(ctx context.Context, in *ProvisionRequest, opts ...grpc.CallOption) (*Actions, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Actions)
+	err := c.cc.Invoke(ctx, Plugin_Provision_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +182,8 @@ type PluginServer interface {
 	Test(context.Context, *TestRequest) (*TestResponse, error)
 	// Discover lists the streams of a source.
 	Discover(context.Context, *DiscoverRequest) (*DiscoverResponse, error)
+	// Provision makes, or removes, what a source needs of its own in the other system, or says what it would do.
+	Provision(context.Context, *ProvisionRequest) (*Actions, error)
 	// Read: Open(read) ← ; then schema, batch, reject, checkpoint, progress →, ack and stop ←; Done or Error → ends it.
 	Read(grpc.BidiStreamingServer[Frame, Frame]) error
 	// Transform: plan, schema, batch and finish ←; each plan, batch and finish is answered by its outputs and one Done, in order.
@@ -198,6 +213,9 @@ func (UnimplementedPluginServer) Test(context.Context, *TestRequest) (*TestRespo
 }
 func (UnimplementedPluginServer) Discover(context.Context, *DiscoverRequest) (*DiscoverResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Discover not implemented")
+}
+func (UnimplementedPluginServer) Provision(context.Context, *ProvisionRequest) (*Actions, error) {
+	return nil, status.Error(codes.Unimplemented, "method Provision not implemented")
 }
 func (UnimplementedPluginServer) Read(grpc.BidiStreamingServer[Frame, Frame]) error {
 	return status.Error(codes.Unimplemented, "method Read not implemented")
@@ -304,6 +322,24 @@ func _Plugin_Discover_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Plugin_Provision_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ProvisionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PluginServer).Provision(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Plugin_Provision_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PluginServer).Provision(ctx, req.(*ProvisionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Plugin_Read_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(PluginServer).Read(&grpc.GenericServerStream[Frame, Frame]{ServerStream: stream})
 }
@@ -354,6 +390,10 @@ var Plugin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Discover",
 			Handler:    _Plugin_Discover_Handler,
+		},
+		{
+			MethodName: "Provision",
+			Handler:    _Plugin_Provision_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

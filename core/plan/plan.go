@@ -31,8 +31,8 @@ type Flow struct {
 	Name       string      `json:"name"` // pipeline.flow
 	Inputs     []Input     `json:"inputs"`
 	Provision  []string    `json:"provision,omitempty"` // what is made in the source's system before it is read
-	Pinned     bool        `json:"pinned,omitempty"` // reads all of its input once a run, after the flows before it
-	After      []string    `json:"after,omitempty"`  // flows of this pipeline that write its inputs
+	Pinned     bool        `json:"pinned,omitempty"`    // reads all of its input once a run, after the flows before it
+	After      []string    `json:"after,omitempty"`     // flows of this pipeline that write its inputs
 	Transforms []Transform `json:"transforms,omitempty"`
 	Checks     []Check     `json:"checks,omitempty"`
 	Outputs    []Output    `json:"outputs"`

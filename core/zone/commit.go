@@ -70,14 +70,14 @@ func branchName(branch string) string {
 	return branch
 }
 
-// holdsUnit tells whether a head already carries a unit, or belongs to a newer owner.
+// holdsUnit tells whether a head already carries a unit, or belongs to a newer owner, whose unit of that number is another one.
 func holdsUnit(s Snapshot, m Mark) (bool, error) {
 	have, ok := s.marks[m.Flow]
 	switch {
-	case ok && have.Seq >= m.Seq:
-		return true, nil
 	case ok && have.Epoch > m.Epoch:
 		return false, fencedBy(have, m)
+	case ok && have.Seq >= m.Seq:
+		return true, nil
 	}
 	return false, nil
 }

@@ -475,7 +475,7 @@ func TestPartsCanBeLeftEarlyAndAreGivenOutOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		for p, err := range m.Parts(t.Context()) {
-			if err != nil || p.Upserts.NumRows() != 10 {
+			if err != nil || p.Upserts.NumRows() < 1 || p.Upserts.NumRows() > 10 {
 				t.Errorf("%v, %v", p, err)
 			}
 			break
@@ -515,15 +515,15 @@ func TestMemoryIsBoundedWhateverTheUnit(t *testing.T) {
 	for _, mode := range []Mode{Net, History} {
 		alloc := &peak{Allocator: memory.DefaultAllocator}
 		settings := plainKey.settings(alloc, nil, t.TempDir())
-		settings.Budget, settings.Mode, settings.BatchBytes = 64<<10, mode, 32<<10
+		settings.Budget, settings.Mode, settings.BatchBytes = 48<<10, mode, 16<<10
 		m := open(t, settings)
-		if err := many(t, alloc, m, 300); err != nil {
+		if err := many(t, alloc, m, 150); err != nil {
 			t.Fatal(err)
 		}
 		if err := drained(t, m); err != nil {
 			t.Fatal(err)
 		}
-		if most := alloc.most.Load(); most > 1<<19 {
+		if most := alloc.most.Load(); most > 256<<10 {
 			t.Errorf("mode %d: %d bytes at a time with a budget of %d", mode, most, settings.Budget)
 		}
 	}

@@ -68,7 +68,7 @@ var mutants = []mutant{{
 		file: "core/flow/target_dataset.go",
 		old:  "\tif out.holds >= out.seq || b.Record.NumRows() == 0 {\n", new: "\tif b.Record.NumRows() == 0 {\n",
 	}},
-	test: "TestKilledRunsEndAsUndisturbedOnes/several$", // The runtime's own accounting may come first.
+	test:      "TestKilledRunsEndAsUndisturbedOnes/several$", // The runtime's own accounting may come first.
 	complaint: "the end differs from that of an undisturbed run|rows are in quarantine, rejected were at least",
 }}
 

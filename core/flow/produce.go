@@ -134,9 +134,9 @@ func (p *producer) startChecks(ctx context.Context) error {
 
 // run produces units from seq next on until the end of input.
 func (p *producer) run(ctx context.Context, log *broker.Publisher, next int64, at sdk.Position) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	whole, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := errgroup.WithContext(whole)
 	publish := newPublisher(log, next, p.settings.made())
 	first := make(chan item, stageDepth)
 	group.Go(func() error {
@@ -155,7 +155,11 @@ func (p *producer) run(ctx context.Context, log *broker.Publisher, next int64, a
 	}
 	end := last
 	group.Go(func() error { return leave(publish.run(ctx, end), end, cancel) })
-	return group.Wait()
+	err := group.Wait()
+	if cause := context.Cause(whole); cause != nil { // what a stage before the failed one says is only that it was made to stop
+		return cause
+	}
+	return err
 }
 
 // leave ends a stage: after a failure, what is before it must stop first, or it would be read to its end only to be dropped.

@@ -302,7 +302,19 @@ func TestAReleaseWaitsForTheRunnerOfItsFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	running := s.Start("run", "shop")
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the run has said:\n%s", running.Err())
+		}
+	})
+	// Only then are the servers the run's: a command that came first would keep them up for as long as the run goes on.
+	eventually(t, "the run has begun", func() bool { return strings.Contains(running.Err(), "shop.landing") })
 	eventually(t, "rows are set aside", func() bool {
+		select {
+		case <-running.Done():
+			t.Fatal("the run has ended")
+		default:
+		}
 		end := s.Run("quarantine", "ls", "shop.clean")
 		return end.Code == 0 && strings.Contains(end.Out, "shop.clean")
 	})

@@ -2,7 +2,6 @@ package zone
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/apache/iceberg-go"
@@ -92,30 +91,34 @@ func (d *Dataset) release(ctx context.Context, tbl *table.Table, branch string, 
 	if err != nil {
 		return Snapshot{}, err
 	}
+	if isKeyed(tbl) {
+		held, err := heldBy(ctx, tbl, tip)
+		if err != nil {
+			return Snapshot{}, err
+		}
+		return d.replay(ctx, tbl, branch, summary(head, "", unit), held.stage)
+	}
 	removed, added, err := branchChanges(ctx, tbl, tip)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	return d.replay(ctx, tbl, branch, summary(head, "", unit), removed, added)
+	return d.replay(ctx, tbl, branch, summary(head, "", unit),
+		func(ctx context.Context, tx *table.Transaction, _ *table.Table, p iceberg.Properties) error {
+			return replaceFiles(ctx, tx, removed, added, p)
+		})
 }
 
 // replay commits the changes of a branch on main and removes the branch. The removal
 // is a second commit: a crash between them leaves a branch that a later Release
 // recognises as done by main's mark.
 func (d *Dataset) replay(
-	ctx context.Context, tbl *table.Table, branch string, p iceberg.Properties, removed, added []iceberg.DataFile,
+	ctx context.Context, tbl *table.Table, branch string, p iceberg.Properties, stage stageFunc,
 ) (Snapshot, error) {
 	tx := tbl.NewTransaction()
 	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
 		return Snapshot{}, err
 	}
-	var err error
-	if len(removed)+len(added) == 0 {
-		err = emptyAppend(ctx, tx, p)
-	} else {
-		err = tx.ReplaceDataFilesWithDataFiles(ctx, removed, added, p, table.WithoutAutoNameMapping())
-	}
-	if err != nil {
+	if err := stage(ctx, tx, tbl, p); err != nil {
 		return Snapshot{}, err
 	}
 	committed, err := tx.Commit(ctx)
@@ -132,19 +135,9 @@ func (d *Dataset) replay(
 
 // branchChanges are the files that a branch removed and added since it left main.
 func branchChanges(ctx context.Context, tbl *table.Table, tip *table.Snapshot) (removed, added []iceberg.DataFile, err error) {
-	onMain := map[int64]bool{}
-	for _, s := range ancestors(tbl, tbl.CurrentSnapshot()) {
-		onMain[s.SnapshotID] = true
-	}
-	var fork *table.Snapshot
-	for _, s := range ancestors(tbl, tip) {
-		if onMain[s.SnapshotID] {
-			fork = s
-			break
-		}
-	}
-	if fork == nil && hasParent(tbl, tip) {
-		return nil, nil, errors.New("the snapshot that the branch left main at has expired")
+	fork, err := forkOf(tbl, tip)
+	if err != nil {
+		return nil, nil, err
 	}
 	before, err := liveFiles(ctx, tbl, fork)
 	if err != nil {
@@ -179,13 +172,8 @@ func rebase(
 	if len(without(removed, main.data)) == 0 {
 		return removed, added, nil
 	}
-	for _, s := range ancestors(tbl, tbl.CurrentSnapshot()) {
-		if s.SnapshotID == fork.SnapshotID {
-			break
-		}
-		if own, err := origin(s); err != nil || !own.Neutral {
-			return nil, nil, errors.Join(fmt.Errorf("rows that the branch replaces were changed on main by snapshot %d", s.SnapshotID), err)
-		}
+	if err := unchangedSince(tbl, fork); err != nil {
+		return nil, nil, err
 	}
 	return without(main.data, after.data), without(after.data, main.data), nil
 }

@@ -20,6 +20,7 @@ type Mode int
 const (
 	Append    Mode = iota // adds rows
 	Overwrite             // replaces every row
+	Upsert                // deletes rows by key and adds others; needs a dataset with a key
 )
 
 const (
@@ -29,10 +30,15 @@ const (
 
 // CommitRequest is a unit to make visible.
 type CommitRequest struct {
-	Files  Files
-	Mark   Mark
-	Mode   Mode
-	Branch string // empty: main
+	Files Files
+	// Keys, with Upsert, are those of StageKeys: rows of earlier units with one of these keys go. Rows of the unit itself stay,
+	// also those whose key is among them.
+	Keys Files
+	// Truncate, with Upsert, makes every row of earlier units go, whatever its key. Keys are of no use then.
+	Truncate bool
+	Mark     Mark
+	Mode     Mode
+	Branch   string // empty: main
 	// CheckOwner is called after the table is loaded and before the commit; its error
 	// ends the commit.
 	CheckOwner func(ctx context.Context) error
@@ -45,6 +51,12 @@ type CommitRequest struct {
 func (d *Dataset) Commit(ctx context.Context, r CommitRequest) (Snapshot, error) {
 	if r.Mark.Flow == "" || r.Mark.Seq <= 0 {
 		return Snapshot{}, fmt.Errorf("dataset %q: a unit needs a flow and a seq above 0, got %q and %d", d.name, r.Mark.Flow, r.Mark.Seq)
+	}
+	if r.Mode == Upsert && len(d.key) == 0 {
+		return Snapshot{}, fmt.Errorf("dataset %q: %w", d.name, ErrNoKey)
+	}
+	if r.Mode != Upsert && (r.Truncate || r.Keys.Count() > 0) {
+		return Snapshot{}, fmt.Errorf("dataset %q: keys and truncate are for upserts", d.name)
 	}
 	return d.change(ctx, change{
 		branch: branchName(r.Branch), mark: r.Mark, owner: r.CheckOwner,
@@ -86,27 +98,13 @@ func fencedBy(have, want Mark) error {
 	return fmt.Errorf("flow %q: epoch %d is over, the dataset carries epoch %d: %w", want.Flow, want.Epoch, have.Epoch, ErrFenced)
 }
 
-func stageUnit(ctx context.Context, tx *table.Transaction, tbl *table.Table, r CommitRequest, p iceberg.Properties) error {
-	if r.Mode == Overwrite {
-		live, err := liveFiles(ctx, tbl, tip(tbl, branchName(r.Branch)))
-		if err != nil {
-			return err
-		}
-		if len(live.data) > 0 {
-			return tx.ReplaceFiles(ctx, live.data, r.Files.list, live.deletes, p, table.WithoutAutoNameMapping())
-		}
-	}
-	if len(r.Files.list) == 0 {
-		return emptyAppend(ctx, tx, p)
-	}
-	// File names are random, so the check of every manifest for duplicates is left out.
-	return tx.AddDataFiles(ctx, r.Files.list, p, table.WithoutAutoNameMapping(), table.WithoutDuplicateCheck())
-}
-
 // emptyAppend makes a snapshot without files: it moves the head and carries marks.
 func emptyAppend(ctx context.Context, tx *table.Transaction, p iceberg.Properties) error {
 	return tx.AddFiles(ctx, nil, p, true)
 }
+
+// stageFunc adds a snapshot with some properties to a transaction on the table.
+type stageFunc func(context.Context, *table.Transaction, *table.Table, iceberg.Properties) error
 
 // change is one snapshot that a flow adds to a branch.
 type change struct {
@@ -115,7 +113,7 @@ type change struct {
 	mark    Mark
 	owner   func(ctx context.Context) error
 	settled func(head Snapshot) (bool, error)
-	stage   func(context.Context, *table.Transaction, *table.Table, iceberg.Properties) error
+	stage   stageFunc
 	follow  following
 }
 

@@ -15,13 +15,15 @@ import (
 // opened or last evolved through it; every operation that depends on the table's
 // state loads it afresh. It is safe for concurrent use.
 type Dataset struct {
-	zones    *Zones
-	name     Name
-	full     *arrow.Schema
-	user     *arrow.Schema
-	uuid     string
-	location string
-	head     Snapshot
+	zones     *Zones
+	name      Name
+	full      *arrow.Schema
+	user      *arrow.Schema
+	key       []string
+	sourceKey []string
+	uuid      string
+	location  string
+	head      Snapshot
 }
 
 func newDataset(z *Zones, n Name, tbl *table.Table) (*Dataset, error) {
@@ -33,8 +35,9 @@ func newDataset(z *Zones, n Name, tbl *table.Table) (*Dataset, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dataset %q: %w", n, err)
 	}
+	_, key := keyOf(tbl)
 	return &Dataset{
-		zones: z, name: n, full: full, user: userSchema(full),
+		zones: z, name: n, full: full, user: userSchema(full), key: key, sourceKey: sourceKeyOf(tbl),
 		uuid: tbl.Metadata().TableUUID().String(), location: tbl.Location(), head: head,
 	}, nil
 }

@@ -14,6 +14,8 @@ var (
 	// ErrFenced says that another runner has taken the flow over, or that another
 	// writer moved the dataset: the caller must stop.
 	ErrFenced = errors.New("fenced out by another writer")
+	// ErrNoKey says that a dataset was made without a key, so that its rows can't be found by one.
+	ErrNoKey = errors.New("it has no key: only datasets that are made with one take upserts")
 )
 
 // SchemaError lists every reason why a schema can't be kept as a table.

@@ -3,6 +3,7 @@ package zone
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
@@ -32,10 +33,12 @@ const (
 // would lose or reinterpret data are refused by an *IncompatibleError that lists
 // them all. It judges the schema the dataset was opened with.
 func (d *Dataset) Evolution(to *arrow.Schema) ([]Change, error) {
-	return evolution(d.name, d.user, to)
+	return evolution(d.name, d.key, d.user, to)
 }
 
-func evolution(name Name, from, to *arrow.Schema) ([]Change, error) {
+// evolution leaves the key as it is: whether a column of it may be null in the new schema does not matter, nulls are refused with the
+// rows that have them.
+func evolution(name Name, key []string, from, to *arrow.Schema) ([]Change, error) {
 	var changes []Change
 	var faults []Incompatibility
 	for _, f := range to.Fields() {
@@ -48,21 +51,27 @@ func evolution(name Name, from, to *arrow.Schema) ([]Change, error) {
 			changes = append(changes, Change{Column: f.Name, Kind: ColumnAdded, To: f.Type.String()})
 			continue
 		}
+		inKey := slices.Contains(key, f.Name)
 		if !arrow.TypeEqual(old.Type, f.Type) {
-			if !widens(old.Type, f.Type) {
+			if !widens(old.Type, f.Type) || inKey {
 				if !widens(f.Type, old.Type) { // a narrower batch is widened when it is written
-					faults = append(faults, Incompatibility{f.Name, old.Type.String(), f.Type.String()})
+					faults = append(faults, Incompatibility{f.Name, keyType(old.Type, inKey), f.Type.String()})
 				}
 			} else {
 				changes = append(changes, Change{f.Name, ColumnWidened, old.Type.String(), f.Type.String()})
 			}
 		}
-		if f.Nullable && !old.Nullable {
+		if f.Nullable && !old.Nullable && !inKey {
 			changes = append(changes, Change{f.Name, ColumnOptional, old.Type.String(), f.Type.String()})
 		}
 	}
 	for _, f := range from.Fields() {
-		if _, ok := field(to, f.Name); !ok && !f.Nullable {
+		_, ok := field(to, f.Name)
+		switch {
+		case ok || f.Nullable:
+		case slices.Contains(key, f.Name):
+			faults = append(faults, Incompatibility{f.Name, keyType(f.Type, true), "a missing column"})
+		default:
 			changes = append(changes, Change{f.Name, ColumnOptional, f.Type.String(), f.Type.String()})
 		}
 	}
@@ -70,6 +79,14 @@ func evolution(name Name, from, to *arrow.Schema) ([]Change, error) {
 		return nil, &IncompatibleError{Dataset: name, Faults: faults}
 	}
 	return changes, nil
+}
+
+// keyType names a column's type in a fault: what is part of the key stays as it is.
+func keyType(t arrow.DataType, inKey bool) string {
+	if inKey {
+		return t.String() + ", which is part of the key,"
+	}
+	return t.String()
 }
 
 func field(s *arrow.Schema, name string) (arrow.Field, bool) {

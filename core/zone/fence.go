@@ -61,6 +61,9 @@ func stageUndo(ctx context.Context, tx *table.Transaction, tbl *table.Table, mar
 	if history.newest == 0 {
 		return &refusal{fmt.Errorf("flow %q: the snapshots of units above %d are gone: they can't be undone", mark.Flow, mark.Seq)}
 	}
+	if isKeyed(tbl) { // rows that a unit deleted are in files of units before it
+		return rollBack(ctx, tx, tbl, mark.Flow, history, p)
+	}
 	if history.replayed {
 		gone, come, err := revert(ctx, tbl, history.snapshots)
 		if err != nil {
@@ -69,16 +72,7 @@ func stageUndo(ctx context.Context, tx *table.Transaction, tbl *table.Table, mar
 		return replaceFiles(ctx, tx, gone, come, p)
 	}
 	if history.replaced {
-		if history.foreign != 0 {
-			return &refusal{fmt.Errorf("flow %q replaced rows before snapshot %d of another flow: it can't be undone", mark.Flow, history.foreign)}
-		}
-		if history.parent == 0 {
-			return dropAll(ctx, tx, tbl, p)
-		}
-		if err := tx.RollbackToSnapshot(history.parent); err != nil {
-			return err
-		}
-		return emptyAppend(ctx, tx, p)
+		return rollBack(ctx, tx, tbl, mark.Flow, history, p)
 	}
 	var gone []iceberg.DataFile
 	err = eachEntry(ctx, tbl, tbl.CurrentSnapshot(), func(e iceberg.ManifestEntry) {
@@ -95,13 +89,30 @@ func stageUndo(ctx context.Context, tx *table.Transaction, tbl *table.Table, mar
 	return tx.ReplaceDataFilesWithDataFiles(ctx, gone, nil, p, table.WithoutAutoNameMapping())
 }
 
+// rollBack sets the table back to the state before the undone units.
+func rollBack(ctx context.Context, tx *table.Transaction, tbl *table.Table, flow string, history undoing, p iceberg.Properties) error {
+	if history.foreign != 0 {
+		return &refusal{fmt.Errorf("flow %q replaced rows before snapshot %d of another flow: it can't be undone", flow, history.foreign)}
+	}
+	if history.parent == 0 {
+		return dropAll(ctx, tx, tbl, p)
+	}
+	if tbl.SnapshotByID(history.parent) == nil {
+		return &refusal{fmt.Errorf("flow %q: snapshot %d, the state before the units to undo, has expired", flow, history.parent)}
+	}
+	if err := tx.RollbackToSnapshot(history.parent); err != nil {
+		return err
+	}
+	return emptyAppend(ctx, tx, p)
+}
+
 // dropAll empties the table: the undone units were its first.
 func dropAll(ctx context.Context, tx *table.Transaction, tbl *table.Table, p iceberg.Properties) error {
 	live, err := liveFiles(ctx, tbl, tbl.CurrentSnapshot())
 	if err != nil {
 		return err
 	}
-	if len(live.data) == 0 {
+	if len(live.data)+len(live.deletes) == 0 {
 		return emptyAppend(ctx, tx, p)
 	}
 	return tx.ReplaceFiles(ctx, live.data, nil, live.deletes, p, table.WithoutAutoNameMapping())
@@ -146,6 +157,7 @@ func unitsAbove(tbl *table.Table, mark Mark) (undoing, error) {
 		case own.Kind == KindReplay && own.Mark.Seq > mark.Seq && own.Mark.Seq <= limit:
 			out.snapshots = append(out.snapshots, s)
 			out.newest, out.replayed = max(out.newest, own.Mark.Seq), true
+			out.parent, out.foreign = own.Parent, foreign
 		case (own.Kind == "" || own.Kind == KindReplay) && own.Mark.Seq <= mark.Seq:
 			return out, nil
 		}

@@ -64,7 +64,7 @@ func (d *Dataset) filesOf(ctx context.Context, tbl *table.Table, snapshot int64)
 	same := sameSchemas(tbl)
 	var out []File
 	for _, t := range tasks {
-		if t.File.Count() == 0 {
+		if t.File.Count() == 0 || t.Start > 0 { // large files are planned in parts
 			continue
 		}
 		id, known := schemaOf(t.File.FilePath())

@@ -6,7 +6,12 @@ import "github.com/apache/arrow-go/v18/arrow"
 // pure form of Evolve: for planning, and for judging a schema while earlier ones are still to be committed. Faults are an
 // *IncompatibleError.
 func Follow(name Name, from, to *arrow.Schema) (*arrow.Schema, []Change, error) {
-	changes, err := evolution(name, from, to)
+	return FollowKeyed(name, nil, from, to)
+}
+
+// FollowKeyed is Follow for a dataset with a key, which stays as it is.
+func FollowKeyed(name Name, key []string, from, to *arrow.Schema) (*arrow.Schema, []Change, error) {
+	changes, err := evolution(name, key, from, to)
 	if err != nil {
 		return nil, nil, err
 	}

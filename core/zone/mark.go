@@ -45,8 +45,10 @@ type Snapshot struct {
 	Time   time.Time
 	Kind   string // empty for a unit, or KindFence, KindUndo, KindReplay, KindUpkeep
 	Mark   Mark   // of the unit, fence, undo or replay; Flow is empty for upkeep and foreign writers
-	Rows   int64  // of the whole dataset
-	Added  int64  // of the rows, those in files that it added
+	// Rows of the whole dataset. While there are Keys, each of them hides at most one row of these; without, the number is exact.
+	Rows  int64
+	Added int64 // of the rows, those in files that it added
+	Keys  int64 // of upserts, which upkeep has not applied to the files yet
 
 	marks map[string]Mark
 }
@@ -68,12 +70,15 @@ func snapshotOf(s *table.Snapshot) (Snapshot, error) {
 	p := s.Summary.Properties
 	out.Kind = p[keyKind]
 	var err error
-	if out.Rows, err = parseRows(p["total-records"]); err != nil {
-		return out, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
+	var hidden int64 // by deletion vectors
+	for key, n := range map[string]*int64{
+		"total-records": &out.Rows, "added-records": &out.Added, "total-position-deletes": &hidden, "total-equality-deletes": &out.Keys,
+	} {
+		if *n, err = parseRows(p[key]); err != nil {
+			return out, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
+		}
 	}
-	if out.Added, err = parseRows(p["added-records"]); err != nil {
-		return out, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)
-	}
+	out.Rows -= hidden
 	if flow := p[keyFlow]; flow != "" {
 		if out.Mark, err = parseMark(flow, p[keyEpoch]+"/"+p[keySeq]); err != nil {
 			return out, fmt.Errorf("snapshot %d: %w", s.SnapshotID, err)

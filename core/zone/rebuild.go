@@ -24,7 +24,7 @@ var errRebuildLanding = errors.New("landing keeps every record as it came: units
 
 // Rebuild replaces the rows of a flow's units by others, in one snapshot of KindReplay. Rows of other flows and other units stay:
 // a file that mixes them with rows that go is written again without these. It is idempotent by its mark, as Commit is, and fails in
-// the same ways; Undo takes it back.
+// the same ways; Undo takes it back. Of a dataset with a key all units must be replaced, by rows with keys of their own each.
 func (d *Dataset) Rebuild(ctx context.Context, r RebuildRequest) (Snapshot, error) {
 	if d.name.Zone == Landing {
 		return Snapshot{}, fmt.Errorf("dataset %q: %w", d.name, errRebuildLanding)
@@ -57,6 +57,9 @@ func (b *rebuild) stage(ctx context.Context, tx *table.Transaction, tbl *table.T
 	if err != nil {
 		return err
 	}
+	if isKeyed(tbl) {
+		return b.replaceAll(ctx, tx, tbl, live, p)
+	}
 	if len(live.deletes) > 0 {
 		return &refusal{fmt.Errorf("dataset %q has delete files: units of it can't be replaced", b.dataset.name)}
 	}
@@ -79,6 +82,20 @@ func (b *rebuild) stage(ctx context.Context, tx *table.Transaction, tbl *table.T
 		come = append(come, rest...)
 	}
 	return replaceFiles(ctx, tx, gone, come, p)
+}
+
+// replaceAll is for a dataset with a key: rows of some units can't be told from what others have made of them, so all go.
+func (b *rebuild) replaceAll(ctx context.Context, tx *table.Transaction, tbl *table.Table, live contents, p iceberg.Properties) error {
+	plan := scanPlan{tbl: tbl, flowColumn: true}
+	for _, f := range live.data {
+		if !plan.covered(table.FileScanTask{File: f}, b.units) {
+			return &refusal{fmt.Errorf("dataset %q has a key: its units can only be replaced all at once", b.dataset.name)}
+		}
+	}
+	if len(live.data)+len(live.deletes) == 0 {
+		return addUnit(ctx, tx, tbl, b.files.list, nil, p)
+	}
+	return replaceAll(ctx, tx, tbl, live, b.files.list, p)
 }
 
 // replaceFiles makes one snapshot in any case.
@@ -118,7 +135,7 @@ func (b *rebuild) rewrite(ctx context.Context, tbl *table.Table, f iceberg.DataF
 		table.WithRowFilter(outside(b.units)),
 	}}
 	task := table.FileScanTask{File: f, Length: f.FileSizeBytes()}
-	pool := newWriters(ctx, tbl, target)
+	pool := newWriters(ctx, tbl, target, false)
 	err = p.feed(ctx, []table.FileScanTask{task}, pool)
 	written, finishErr := pool.finish()
 	if err != nil || finishErr != nil {

@@ -23,6 +23,7 @@ type writers struct {
 	queue  chan arrow.RecordBatch
 	group  sync.WaitGroup
 	active int
+	most   int // that write at a time
 	rows   int64
 
 	finished bool
@@ -32,8 +33,11 @@ type writers struct {
 	err   error
 }
 
-func newWriters(ctx context.Context, tbl *table.Table, schema *arrow.Schema) *writers {
-	w := &writers{tbl: tbl, schema: schema, queue: make(chan arrow.RecordBatch, queuedBatches)}
+func newWriters(ctx context.Context, tbl *table.Table, schema *arrow.Schema, ordered bool) *writers {
+	w := &writers{tbl: tbl, schema: schema, most: stageWriters, queue: make(chan arrow.RecordBatch, queuedBatches)}
+	if ordered {
+		w.most = 1
+	}
 	w.ctx, w.stop = context.WithCancelCause(ctx)
 	return w
 }
@@ -49,7 +53,7 @@ func (w *writers) write(ctx context.Context, batch arrow.RecordBatch) error {
 		return nil
 	default:
 	}
-	if w.active < stageWriters && w.rows > secondAt {
+	if w.active < w.most && w.rows > secondAt {
 		w.start()
 	}
 	select {

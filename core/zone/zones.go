@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -119,6 +120,11 @@ func (z *Zones) Close() error {
 
 // CreateOptions shape a new dataset.
 type CreateOptions struct {
+	// Key names the columns that tell rows apart, of any type but floating-point and nested ones. They become required. A dataset with
+	// a key is kept in Iceberg's format 3 and takes Upsert; the key stays as it is.
+	Key []string
+	// SourceKey notes which columns the source says identify a row, for those who read the dataset; nothing is done about it here.
+	SourceKey  []string
 	Properties map[string]string // Iceberg table properties besides Qanat's own
 }
 
@@ -135,7 +141,11 @@ func (z *Zones) Create(ctx context.Context, n Name, schema *arrow.Schema, o Crea
 	if notes := kept.Notes(); len(notes) > 0 {
 		return nil, fmt.Errorf("dataset %q: %w", n, &SchemaError{Faults: notes})
 	}
-	fields := append(slices.Clone(kept.Schema().Fields()), systemFields(n.Zone)...)
+	user, faults := keyed(n.Zone, kept.Schema().Fields(), o.Key)
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("dataset %q: %w", n, &SchemaError{Faults: faults})
+	}
+	fields := append(user, systemFields(n.Zone)...)
 	sc, err := table.ArrowSchemaToIcebergWithFreshIDs(arrow.NewSchema(fields, nil), false)
 	if err != nil {
 		return nil, fmt.Errorf("dataset %q: %w", n, err)
@@ -143,7 +153,7 @@ func (z *Zones) Create(ctx context.Context, n Name, schema *arrow.Schema, o Crea
 	if err := z.makeNamespace(ctx, n); err != nil {
 		return nil, fmt.Errorf("dataset %q: %w", n, err)
 	}
-	tbl, err := z.catalog.CreateTable(ctx, n.identifier(), sc,
+	tbl, err := z.catalog.CreateTable(ctx, n.identifier(), identified(sc, o.Key),
 		catalog.WithLocation(z.location(n)), catalog.WithProperties(z.owned(properties(n.Zone, fields, o))))
 	if errors.Is(err, catalog.ErrTableAlreadyExists) {
 		return nil, fmt.Errorf("dataset %q: %w", n, ErrExists)
@@ -184,7 +194,10 @@ func properties(zone string, fields []arrow.Field, o CreateOptions) iceberg.Prop
 	}
 	maps.Copy(p, columnProperties(fields))
 	maps.Copy(p, o.Properties)
-	return p
+	if len(o.SourceKey) > 0 {
+		p[sourceKeyProperty] = strings.Join(o.SourceKey, "\n")
+	}
+	return keyProperties(p, o.Key)
 }
 
 func columnProperties(fields []arrow.Field) iceberg.Properties {

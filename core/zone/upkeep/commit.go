@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -26,7 +27,7 @@ const (
 
 // replace puts files in the place of others that hold the same rows, and merges manifests when there are many. It commits on a fresh
 // handle, pinned to its head: the old files being there is all that it relies on.
-func (k *keeper) replace(ctx context.Context, p plan, old, written []iceberg.DataFile) error {
+func (k *keeper) replace(ctx context.Context, p plan, old []entry, written []iceberg.DataFile) error {
 	defer k.Lock()()
 	for range attempts {
 		tbl, err := k.Load(ctx)
@@ -51,12 +52,8 @@ func (k *keeper) replace(ctx context.Context, p plan, old, written []iceberg.Dat
 }
 
 // stage is nil if there is nothing to commit.
-func (k *keeper) stage(ctx context.Context, tbl *table.Table, p plan, old, written []iceberg.DataFile) (*table.Transaction, error) {
+func (k *keeper) stage(ctx context.Context, tbl *table.Table, p plan, old []entry, written []iceberg.DataFile) (*table.Transaction, error) {
 	head := tbl.CurrentSnapshot()
-	fs, err := tbl.FS(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if head == nil {
 		return nil, errConflict
 	}
@@ -66,15 +63,13 @@ func (k *keeper) stage(ctx context.Context, tbl *table.Table, p plan, old, writt
 	}
 	tx := tbl.NewTransaction()
 	if len(old) > 0 {
-		deletes, err := hasDeletes(fs, head)
-		if err == nil && deletes {
-			err = errConflict // they may delete rows of the old files
-		}
+		spent, err := k.spent(ctx, tbl, p, old)
 		if err != nil {
 			return nil, err
 		}
+		// Keys of upserts since then have a higher one, so they apply to what was written, too.
 		rewrite := tx.NewRewrite(marks).DataSequenceNumber(p.head.SequenceNumber)
-		for _, f := range old {
+		for _, f := range append(filesOf(old), spent...) {
 			rewrite.DeleteFile(f)
 		}
 		for _, f := range written {
@@ -92,6 +87,42 @@ func (k *keeper) stage(ctx context.Context, tbl *table.Table, p plan, old, writt
 		return nil, err
 	}
 	return tx, nil
+}
+
+// spent are the delete files that nothing is left of to apply to once old files are replaced: their vectors, and keys that are in no
+// file with a lower sequence number. Keys that came after the old files were read are not spent: they apply to what was written.
+func (k *keeper) spent(ctx context.Context, tbl *table.Table, p plan, old []entry) ([]iceberg.DataFile, error) {
+	fs, err := tbl.FS(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(k.Key) == 0 {
+		deletes, err := hasDeletes(fs, tbl.CurrentSnapshot())
+		if err == nil && deletes {
+			err = errConflict // they may delete rows of the old files
+		}
+		return nil, err
+	}
+	now, err := look(fs, tbl.CurrentSnapshot())
+	if err != nil {
+		return nil, err
+	}
+	out, same := p.survey.vectorsOf(old, now)
+	if !same || now.others {
+		return nil, errConflict
+	}
+	gone, oldest := paths(old), int64(math.MaxInt64)
+	for _, e := range now.data {
+		if !gone[e.file.FilePath()] {
+			oldest = min(oldest, e.seq)
+		}
+	}
+	for _, e := range now.keys {
+		if e.seq <= oldest && e.seq <= p.head.SequenceNumber {
+			out = append(out, e.file)
+		}
+	}
+	return out, nil
 }
 
 // mergeManifests stages the merge of small manifests if there are many.

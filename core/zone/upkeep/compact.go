@@ -5,12 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/apache/iceberg-go"
-	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/qanat-data/qanat/core/killpoint"
 )
@@ -53,6 +50,7 @@ func (k *keeper) foretell(p plan) {
 type plan struct {
 	tbl    *table.Table
 	head   *table.Snapshot
+	survey survey
 	groups [][]file
 }
 
@@ -69,21 +67,17 @@ func (k *keeper) plan(ctx context.Context) (plan, error) {
 	if err != nil {
 		return p, err
 	}
-	deletes, err := hasDeletes(fs, p.head)
-	if err != nil {
+	if p.survey, err = look(fs, p.head); err != nil {
 		return p, err
 	}
-	if deletes {
-		k.keep("small files: rows of the dataset are deleted by files of their own, and those are not merged yet")
+	if p.survey.others || (p.survey.deletes() && len(k.Key) == 0) {
+		k.keep("small files: rows of the dataset are deleted by files of their own, in a way that upkeep does not know")
 		return p, nil
 	}
-	files, err := k.files(tbl, fs, p.head)
-	if err != nil {
-		return p, err
-	}
+	files := k.files(tbl, p.survey)
 	open, err := k.open(tbl.Metadata(), p.head)
 	p.groups = groups(files, k.Policy.Compact, func(f file) bool {
-		return f.first <= f.last && f.last <= k.visible(f.flow) && !open[f.added]
+		return f.first <= f.last && f.last <= k.visible(f.flow) && !open[f.entry.added]
 	})
 	return p, err
 }
@@ -117,50 +111,20 @@ func (k *keeper) visible(flow string) int64 {
 	return 0
 }
 
-// hasDeletes tells whether a snapshot has files that delete rows of others.
-func hasDeletes(fs iceio.IO, s *table.Snapshot) (bool, error) {
-	list, err := s.Manifests(fs)
-	if err != nil {
-		return false, fmt.Errorf("manifests of snapshot %d: %w", s.SnapshotID, err)
-	}
-	for _, m := range list {
-		if m.ManifestContent() == iceberg.ManifestContentDeletes && (m.HasAddedFiles() || m.HasExistingFiles()) {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 // files are the data files of a snapshot. Those whose units can't be told get a range that nothing may touch.
-func (k *keeper) files(tbl *table.Table, fs iceio.IO, s *table.Snapshot) ([]file, error) {
-	list, err := s.Manifests(fs)
-	if err != nil {
-		return nil, fmt.Errorf("manifests of snapshot %d: %w", s.SnapshotID, err)
-	}
+func (k *keeper) files(tbl *table.Table, s survey) []file {
 	seq, _ := tbl.Schema().FindFieldByName(k.SeqColumn)
 	flow, _ := tbl.Schema().FindFieldByName(k.FlowColumn)
-	found := make([][]file, len(list))
-	var group errgroup.Group
-	group.SetLimit(readersAtATime)
-	for i, m := range list {
-		group.Go(func() error {
-			for e, err := range m.Entries(fs, true) {
-				if err != nil {
-					return fmt.Errorf("manifest %q: %w", m.FilePath(), err)
-				}
-				f := fileOf(e.DataFile(), seq.ID, flow.ID, k.FlowColumn != "")
-				f.added = e.SnapshotID()
-				found[i] = append(found[i], f)
-			}
-			return nil
-		})
+	out := make([]file, len(s.data))
+	for i, e := range s.data {
+		out[i] = fileOf(e.file, seq.ID, flow.ID, k.FlowColumn != "")
+		out[i].entry, out[i].deleted = e, s.deleted(e)
 	}
-	err = group.Wait()
-	return slices.Concat(found...), err
+	return out
 }
 
 func fileOf(d iceberg.DataFile, seqID, flowID int, hasFlow bool) file {
-	f := file{data: d, path: d.FilePath(), bytes: d.FileSizeBytes(), first: 1}
+	f := file{path: d.FilePath(), bytes: d.FileSizeBytes(), first: 1}
 	low, high := d.LowerBoundValues(), d.UpperBoundValues()
 	first, last := low[seqID], high[seqID]
 	if len(first) != 8 || len(last) != 8 || d.FileFormat() != iceberg.ParquetFile {
@@ -201,27 +165,35 @@ func (k *keeper) carryOut(ctx context.Context, p plan) error {
 
 // rewrite puts groups together, and puts what it wrote in their place.
 func (k *keeper) rewrite(ctx context.Context, p plan, some [][]file) error {
-	written, err := k.write(ctx, p.tbl, some)
+	written, err := k.write(ctx, p, some)
 	if err != nil {
 		return err
 	}
 	killpoint.Here("after-compact-write")
-	var old []iceberg.DataFile
+	var old []entry
 	for _, g := range some {
 		for _, f := range g {
-			old = append(old, f.data)
+			old = append(old, f.entry)
 		}
 	}
 	if err := k.replace(ctx, p, old, written); err != nil {
-		return errors.Join(err, k.discard(ctx, written))
+		return k.unused(ctx, err, written)
 	}
-	for _, f := range old {
-		k.report.Compacted.add(f.FileSizeBytes())
+	for _, e := range old {
+		k.report.Compacted.add(e.file.FileSizeBytes())
 	}
 	for _, f := range written {
 		k.report.Into.add(f.FileSizeBytes())
 	}
 	return nil
+}
+
+// unused removes files that a commit did not take. Where it is not known whether it did, they stay: a sweep finds orphans.
+func (k *keeper) unused(ctx context.Context, failure error, files []iceberg.DataFile) error {
+	if !errors.Is(failure, errConflict) {
+		return failure
+	}
+	return errors.Join(failure, k.discard(ctx, files))
 }
 
 // discard removes files that were not committed; what stays is an orphan.

@@ -3,8 +3,6 @@ package upkeep
 import (
 	"cmp"
 	"slices"
-
-	"github.com/apache/iceberg-go"
 )
 
 // crowd times Compact.Files is how many small files may lie together before they are put together whatever their sizes.
@@ -12,12 +10,17 @@ const crowd = 4
 
 // file is a data file and the units that its rows are of.
 type file struct {
-	data        iceberg.DataFile
+	entry       entry
 	path        string
 	bytes       int64
-	added       int64 // the snapshot that added it
+	deleted     int64 // rows that its vector deletes
 	flow        string
 	first, last int64
+}
+
+// hollow tells whether too many of its rows are deleted.
+func (f file) hollow(c Compact) bool {
+	return f.deleted > 0 && c.hollow(f.entry.file.Count(), f.deleted)
 }
 
 // groups are the files to put together, each group into one row of files in the order of the flow's units. A group holds files
@@ -35,8 +38,19 @@ func groups(files []file, c Compact, movable func(file) bool) [][]file {
 	slices.Sort(flows)
 	var out [][]file
 	for _, flow := range flows {
+		together := map[string]bool{}
 		for _, run := range runs(byFlow[flow], c, movable) {
-			out = append(out, geometric(run, c)...)
+			for _, g := range geometric(run, c) {
+				out = append(out, g)
+				for _, f := range g {
+					together[f.path] = true
+				}
+			}
+		}
+		for _, f := range byFlow[flow] { // in the place where it lies, each
+			if !together[f.path] && movable(f) && f.hollow(c) {
+				out = append(out, []file{f})
+			}
 		}
 	}
 	return out

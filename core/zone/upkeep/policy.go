@@ -4,7 +4,10 @@ import "time"
 
 // Policy says how a dataset is kept.
 type Policy struct {
-	Compact   Compact
+	Compact Compact
+	// Convert is after how many upserts the keys that they deleted rows by become deletion vectors: 10, if it is 0; never, if it is
+	// less.
+	Convert   int
 	Snapshots Snapshots
 	// Grace is how long a data file stays after the last snapshot that referred to it went: the longest that a reader may take.
 	Grace time.Duration
@@ -18,6 +21,30 @@ type Compact struct {
 	Below  int64 // a file with fewer bytes is small
 	Files  int   // so many that lie together are put together
 	Target int64 // size of the files that are made
+	// Deleted is how many percent of a file's rows must be deleted for it to be written again without them, whatever its size: 30, if
+	// it is 0; never, if it is less.
+	Deleted int
+}
+
+const (
+	convertDefault = 10
+	deletedDefault = 30
+)
+
+func (p Policy) convert() int {
+	if p.Convert == 0 {
+		return convertDefault
+	}
+	return p.Convert
+}
+
+// hollow tells whether so many rows of a file are deleted that it is written again.
+func (c Compact) hollow(rows, deleted int64) bool {
+	percent := c.Deleted
+	if percent == 0 {
+		percent = deletedDefault
+	}
+	return percent > 0 && rows > 0 && deleted*100 >= rows*int64(percent)
 }
 
 // Snapshots says which snapshots stay.
@@ -33,7 +60,8 @@ type Snapshots struct {
 // Defaults are what is good for most datasets.
 func Defaults() Policy {
 	return Policy{
-		Compact:   Compact{Below: 64 << 20, Files: 16, Target: 256 << 20},
+		Compact:   Compact{Below: 64 << 20, Files: 16, Target: 256 << 20, Deleted: deletedDefault},
+		Convert:   convertDefault,
 		Snapshots: Snapshots{Keep: 20, YoungerThan: 10 * time.Minute, Most: 50, Settle: time.Second},
 		Grace:     time.Hour,
 		Orphans:   24 * time.Hour,

@@ -20,6 +20,7 @@ type Report struct {
 	MetadataObjects Change `json:"metadata_objects"`
 	MetadataBytes   Change `json:"metadata_bytes"`
 
+	Converted Amount   `json:"converted"` // files with keys of upserts, which are applied to the data files now
 	Compacted Amount   `json:"compacted"` // small files that were put together …
 	Into      Amount   `json:"into"`      // … into these
 	Removed   Amount   `json:"removed"`   // files that had been compacted or replaced, their grace being over
@@ -50,7 +51,7 @@ func (a *Amount) add(bytes int64) {
 
 // Idle tells whether there was nothing to do.
 func (r Report) Idle() bool {
-	done := r.Compacted.Count + r.Removed.Count + r.Orphans.Count + r.Versions.Count
+	done := r.Converted.Count + r.Compacted.Count + r.Removed.Count + r.Orphans.Count + r.Versions.Count
 	return done == 0 && r.Snapshots.Before == r.Snapshots.After && r.Manifests.Before == r.Manifests.After
 }
 

@@ -18,11 +18,11 @@ import (
 const bufferedBatches = 2
 
 // write writes the rows of each group into new files, in the order of the group's files. After an error nothing of it stays.
-func (k *keeper) write(ctx context.Context, tbl *table.Table, some [][]file) ([]iceberg.DataFile, error) {
+func (k *keeper) write(ctx context.Context, p plan, some [][]file) ([]iceberg.DataFile, error) {
 	ctx, created := objects.WithCreated(ctx)
 	var out []iceberg.DataFile
 	for _, g := range some {
-		files, err := k.writeGroup(ctx, tbl, g)
+		files, err := k.writeGroup(ctx, p, g)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("dataset %q: put files together: %w", k.Name, err),
 				k.remove(context.WithoutCancel(ctx), created.Names()))
@@ -32,18 +32,23 @@ func (k *keeper) write(ctx context.Context, tbl *table.Table, some [][]file) ([]
 	return out, nil
 }
 
-func (k *keeper) writeGroup(ctx context.Context, tbl *table.Table, g []file) ([]iceberg.DataFile, error) {
+func (k *keeper) writeGroup(ctx context.Context, p plan, g []file) ([]iceberg.DataFile, error) {
+	tbl := p.tbl
 	schema, err := table.SchemaToArrowSchema(tbl.Schema(), nil, true, false)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := read(ctx, tbl, schema, g)
+	var want, got int64
+	exact := true
+	tasks := make([]table.FileScanTask, len(g))
+	for i, f := range g {
+		tasks[i] = p.survey.task(f.entry)
+		want += f.entry.file.Count() - f.deleted
+		exact = exact && len(tasks[i].EqualityDeleteFiles) == 0
+	}
+	rows, err := read(ctx, tbl, schema, tasks)
 	if err != nil {
 		return nil, err
-	}
-	var want, got int64
-	for _, f := range g {
-		want += f.data.Count()
 	}
 	var out []iceberg.DataFile
 	written := table.WriteRecords(ctx, tbl, schema, rows, table.WithTargetFileSize(k.Policy.Compact.Target),
@@ -54,21 +59,19 @@ func (k *keeper) writeGroup(ctx context.Context, tbl *table.Table, g []file) ([]
 		}
 		out, got = append(out, f), got+f.Count()
 	}
-	if got != want {
+	if got > want || (exact && got < want) {
 		return nil, fmt.Errorf("%d rows were read, %d written", want, got)
 	}
 	return out, nil
 }
 
-// read gives the rows of files one file after the other, in the table's newest schema.
-func read(ctx context.Context, tbl *table.Table, schema *arrow.Schema, g []file) (iter.Seq2[arrow.RecordBatch, error], error) {
+// read gives the rows of files one file after the other, in the table's newest schema and without those that are deleted.
+func read(
+	ctx context.Context, tbl *table.Table, schema *arrow.Schema, tasks []table.FileScanTask,
+) (iter.Seq2[arrow.RecordBatch, error], error) {
 	columns := make([]string, schema.NumFields())
 	for i, f := range schema.Fields() {
 		columns[i] = f.Name
-	}
-	tasks := make([]table.FileScanTask, len(g))
-	for i, f := range g {
-		tasks[i] = table.FileScanTask{File: f.data, Length: f.bytes}
 	}
 	_, batches, err := tbl.Scan(table.WithMaxConcurrency(1), table.WithSelectedFields(columns...)).ReadTasks(ctx, tasks)
 	if err != nil {
@@ -79,6 +82,10 @@ func read(ctx context.Context, tbl *table.Table, schema *arrow.Schema, g []file)
 			if err != nil {
 				yield(nil, err)
 				return
+			}
+			if b.NumRows() == 0 { // all of them are deleted
+				b.Release()
+				continue
 			}
 			out, err := project(schema, b)
 			b.Release()

@@ -37,6 +37,8 @@ type Table struct {
 	FileID func(schema int) uuid.UUID
 	// SeqColumn and FlowColumn hold the unit of a row. Without a flow column, one flow writes the dataset.
 	SeqColumn, FlowColumn string
+	// Key are the columns that upserts find rows by. Without them nothing but upkeep deletes rows of files that stay.
+	Key []string
 }
 
 // Origin is what a snapshot was made for: a unit of a flow, or something that changes no row.
@@ -96,6 +98,9 @@ type keeper struct {
 
 func (k *keeper) run(ctx context.Context) error {
 	if err := k.measure(ctx, before); err != nil {
+		return err
+	}
+	if err := k.convert(ctx); err != nil {
 		return err
 	}
 	if err := k.compact(ctx); err != nil {

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 )
@@ -50,6 +51,29 @@ type PlannedOutput struct {
 	Name   string // by convention the input's name where one input gives one output
 	Schema *arrow.Schema
 	Key    []string
+}
+
+// KeyOf is the key of an output: what the transform says it is, or else the input's, if every row comes from one row of a single input and
+// the columns of its key are passed on, be it under other names. Empty if there is none.
+func (p Plan) KeyOf(out PlannedOutput, in []SchemaChange) []string {
+	if len(out.Key) > 0 || len(in) != 1 || p.Cardinality == AnyRows {
+		return out.Key
+	}
+	var key []string
+	for _, column := range in[0].Key {
+		from := ColumnRef{Input: in[0].Stream, Column: column}
+		i := slices.IndexFunc(p.Lineage, func(l ColumnLineage) bool {
+			if l.Output != out.Name || l.Kind != Identity {
+				return false
+			}
+			return slices.Equal(l.Inputs, []ColumnRef{from}) || l.Column == column && slices.Contains(l.Inputs, from)
+		})
+		if i < 0 {
+			return nil
+		}
+		key = append(key, p.Lineage[i].Column)
+	}
+	return key
 }
 
 // Cardinality is how rows of the output relate to rows of the input; the runtime's accounting checks it.

@@ -104,6 +104,9 @@ func (p *Project) flow(ctx context.Context, pipeline *spec.Pipeline, s *spec.Flo
 		if err != nil {
 			return nil, err
 		}
+		if in.Changes {
+			name.Dataset += zone.ChangesSuffix
+		}
 		settings.Datasets.Names = append(settings.Datasets.Names, name)
 		settings.Datasets.As[name] = in.Name
 	}
@@ -143,8 +146,11 @@ func (p *Project) target(ctx context.Context, s *spec.Flow, settings *flow.Setti
 		settings.Target = flow.TargetSettings{
 			Dataset: datasetOf(s.To, "name"), Mode: zone.Append, QuarantineSchema: s.OnSchemaChange == "quarantine",
 		}
-		if s.Write.Mode == "overwrite" {
+		switch s.Write.Mode {
+		case "overwrite":
 			settings.Target.Mode = zone.Overwrite
+		case "upsert":
+			settings.Target.Mode, settings.Target.Key = zone.Upsert, s.Write.Key
 		}
 		return nil
 	}

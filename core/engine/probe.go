@@ -159,7 +159,11 @@ func (r *probe) Table(ctx context.Context, name spec.Dataset) (plan.Table, bool,
 	if err != nil {
 		return plan.Table{}, false, err
 	}
-	return plan.Table{Schema: dataset.Schema(), Overwrite: view.Overwrite}, true, nil
+	table := plan.Table{Schema: dataset.Schema(), Overwrite: view.Overwrite, Upsert: len(dataset.Key()) > 0, Key: dataset.Key()}
+	if !table.Upsert {
+		table.Key = dataset.SourceKey()
+	}
+	return table, true, nil
 }
 
 func (*probe) Store(schema *arrow.Schema) (*arrow.Schema, []string, error) {
@@ -170,8 +174,8 @@ func (*probe) Store(schema *arrow.Schema) (*arrow.Schema, []string, error) {
 	return conversion.Schema(), conversion.Notes(), nil
 }
 
-func (*probe) Follow(name spec.Dataset, from, to *arrow.Schema) (*arrow.Schema, []string, error) {
-	merged, changes, err := zone.Follow(zoneName(name), from, to)
+func (*probe) Follow(name spec.Dataset, key []string, from, to *arrow.Schema) (*arrow.Schema, []string, error) {
+	merged, changes, err := zone.FollowKeyed(zoneName(name), key, from, to)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -96,7 +97,7 @@ func (p *Project) Prepare(ctx context.Context, pipeline *spec.Pipeline) (*Run, *
 func (p *Project) runtime(shared *progress.Progress) *flow.Runtime {
 	return &flow.Runtime{
 		Zones: p.Zones(), Broker: p.instance.Broker(), Ledger: p.ledger, Plugins: p.Plugins, Log: p.Log, Alloc: p.Alloc,
-		Owner: tenure.NewOwner(), Progress: shared, Patience: p.resolved.Patience.Std(), StateAt: p.stateFile(),
+		Owner: tenure.NewOwner(), Progress: shared, Patience: p.resolved.Patience.Std(), StateAt: p.stateFile(), Scratch: filepath.Join(p.instance.Dir(), "merge"),
 	}
 }
 

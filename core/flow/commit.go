@@ -25,6 +25,8 @@ type target interface {
 	schema(ctx context.Context, seq int64, c sdk.SchemaChange) error
 	// write stages rows of the open unit, whose ownership passes, and returns those that the target refuses.
 	write(ctx context.Context, b sdk.Batch) ([]quarantine.Rejected, error)
+	// seal ends the open unit: nothing is written to it any more. It returns rows that only now turn out to be refused.
+	seal(ctx context.Context, u *unit) ([]quarantine.Rejected, error)
 	// commit makes the open unit visible, or holds it.
 	commit(ctx context.Context, u *unit) (map[string]ledger.Output, []quarantine.Rejected, error)
 	// found returns what a unit that is already there left behind, and what the target refused of it when it was committed.
@@ -246,6 +248,13 @@ func (c *committer) settle(ctx context.Context, u *unit, logEnd uint64) error {
 	case drop:
 		verdict = ledger.Dropped
 	case promote:
+	}
+	refused, err := c.target.seal(ctx, u)
+	if err != nil {
+		return err
+	}
+	if err := c.rejects.write(ctx, u.Seq, refused); err != nil {
+		return err
 	}
 	outputs := map[string]ledger.Output{}
 	killpoint.Here("before-quarantine")

@@ -306,6 +306,7 @@ func (d *datasetReader) input(name zone.Name) string {
 type reading struct {
 	name    zone.Name
 	schema  *arrow.Schema
+	key     []string
 	batches zone.Batches
 }
 
@@ -320,7 +321,7 @@ func (d *datasetReader) open(ctx context.Context, name zone.Name, view ledger.Vi
 		return nil, err
 	}
 	if view.Empty() || len(units) == 0 {
-		return []reading{{name: name, schema: dataset.Schema(), batches: func(func(arrow.RecordBatch, error) bool) {}}}, nil
+		return []reading{{name: name, schema: dataset.Schema(), key: keyOf(dataset), batches: func(func(arrow.RecordBatch, error) bool) {}}}, nil
 	}
 	request := zone.ScanRequest{Snapshot: view.Snapshot, Snapshots: view.Snapshots, Units: units}
 	if d.settings.Pinned && view.Snapshot != 0 && d.settings.Only == nil {
@@ -330,7 +331,15 @@ func (d *datasetReader) open(ctx context.Context, name zone.Name, view ledger.Vi
 	if err != nil {
 		return nil, err
 	}
-	return []reading{{name: name, schema: schema, batches: batches}}, nil
+	return []reading{{name: name, schema: schema, key: keyOf(dataset), batches: batches}}, nil
+}
+
+// keyOf names the columns that identify a row of a dataset: by what it is made for, or by the word of its source.
+func keyOf(d *zone.Dataset) []string {
+	if key := d.Key(); len(key) > 0 {
+		return key
+	}
+	return d.SourceKey()
 }
 
 // scanOf readies a scan. While another input was read, upkeep may have let go of the snapshot: the units are in the one that readers
@@ -355,7 +364,7 @@ func (d *datasetReader) announce(r reading, emit func(event) error) error {
 	}
 	d.versions[r.name]++
 	d.schemas[r.name] = r.schema
-	return emit(event{schema: &sdk.SchemaChange{Stream: d.input(r.name), Version: d.versions[r.name], Schema: r.schema}})
+	return emit(event{schema: &sdk.SchemaChange{Stream: d.input(r.name), Version: d.versions[r.name], Schema: r.schema, Key: r.key}})
 }
 
 // scan emits the rows.

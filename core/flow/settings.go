@@ -32,6 +32,8 @@ type Runtime struct {
 	Owner   string // names this runner in the state database
 	// Patience is how long a flow waits for servers, room on the disk and the like; 0 takes the constant of that name.
 	Patience time.Duration
+	// Scratch is a folder for what is too much for memory; what is found there is left over.
+	Scratch string
 	// StateAt is the file of the state database, for messages; empty where it is none.
 	StateAt string
 	// Progress tells flows of one run about each other's commits.
@@ -122,6 +124,8 @@ type TargetSettings struct {
 	// Dataset names the dataset of a stream.
 	Dataset func(stream string) (zone.Name, error)
 	Mode    zone.Mode
+	// Key, with Upsert, names the columns by which rows replace others; empty takes each stream's own key.
+	Key []string
 	// QuarantineSchema sends rows whose schema the dataset can't follow to quarantine; otherwise the flow stops.
 	QuarantineSchema bool
 

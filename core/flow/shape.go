@@ -99,11 +99,15 @@ func (s *shaper) schema(ctx context.Context, c sdk.SchemaChange) (sdk.SchemaChan
 	}
 	known.from, known.version, known.conversion, known.refused = c.Schema, c.Version, conversion, ""
 	c.Schema = conversion.Schema()
+	key, table := s.settings.keyOf(c), c.Schema
+	if len(key) > 0 {
+		table = tableOf(table, key)
+	}
 	if known.expected == nil {
-		known.expected = c.Schema
+		known.expected = table
 		return c, nil
 	}
-	merged, _, err := zone.Follow(known.dataset, known.expected, c.Schema)
+	merged, _, err := zone.FollowKeyed(known.dataset, key, known.expected, table)
 	var incompatible *zone.IncompatibleError
 	switch {
 	case errors.As(err, &incompatible) && s.settings.QuarantineSchema:

@@ -8,11 +8,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/change"
 )
 
 // datasetTarget ends a flow in datasets.
@@ -23,6 +26,7 @@ type datasetTarget struct {
 	// committed is the ledger's last unit when the flow was taken over.
 	committed int64
 	outputs   map[string]*datasetOutput // by stream
+	keyed     map[string]*keyed         // by stream: those whose rows replace others
 	prepared  map[zone.Name]int64       // the unit that a dataset held when it was made ours
 }
 
@@ -30,18 +34,22 @@ type datasetTarget struct {
 type datasetOutput struct {
 	dataset *zone.Dataset
 	holds   int64       // the unit that was already there after the takeover
+	ordered bool        // the order of the rows counts
 	stage   *zone.Stage // of the open unit, nil before its first row
 	seq     int64       // of the open unit, 0 when the stream has not begun in it
 }
 
 func newDatasetTarget(s *Settings, r *Runtime) *datasetTarget {
-	return &datasetTarget{settings: s, runtime: r, outputs: map[string]*datasetOutput{}, prepared: map[zone.Name]int64{}}
+	return &datasetTarget{settings: s, runtime: r, outputs: map[string]*datasetOutput{}, keyed: map[string]*keyed{}, prepared: map[zone.Name]int64{}}
 }
 
 func heldBranch(flow string) string { return "held/" + flow }
 
 func (t *datasetTarget) prepare(ctx context.Context, epoch uint64, committed int64, complete *closeFrame) (bool, error) {
 	t.epoch, t.committed = epoch, committed
+	if err := t.sweep(); err != nil {
+		return false, err
+	}
 	names, err := t.runtime.Ledger.DatasetsOf(ctx, t.settings.Name)
 	if err != nil {
 		return false, err
@@ -111,6 +119,9 @@ func (t *datasetTarget) holdsAll(u *closeFrame) bool {
 		if err != nil || t.prepared[name] != u.Seq {
 			return false
 		}
+		if held, noted := t.prepared[changesOf(name)]; noted && held != u.Seq {
+			return false
+		}
 	}
 	return true
 }
@@ -119,6 +130,9 @@ func (t *datasetTarget) schema(ctx context.Context, seq int64, c sdk.SchemaChang
 	name, err := t.settings.Target.Dataset(c.Stream)
 	if err != nil {
 		return sdk.Fatal(err)
+	}
+	if key := t.settings.Target.keyOf(c); len(key) > 0 {
+		return t.keyedSchema(ctx, name, seq, c, key)
 	}
 	out := t.outputs[c.Stream]
 	switch {
@@ -143,10 +157,21 @@ func (t *datasetTarget) schema(ctx context.Context, seq int64, c sdk.SchemaChang
 
 // open finds or makes the dataset of a stream, and makes it ours if that has not happened yet.
 func (t *datasetTarget) open(ctx context.Context, name zone.Name, c sdk.SchemaChange) (*datasetOutput, error) {
-	mode := "append"
+	mode := ledger.Append
 	if t.settings.Target.Mode == zone.Overwrite {
-		mode = "overwrite"
+		mode = ledger.Overwrite
 	}
+	dataset, err := t.make(ctx, name, mode, c.Schema, zone.CreateOptions{SourceKey: c.Key})
+	if err != nil {
+		return nil, err
+	}
+	return &datasetOutput{dataset: dataset, holds: t.prepared[name], ordered: change.Is(c.Schema)}, nil
+}
+
+// make finds or makes a dataset, and makes it ours if that has not happened yet.
+func (t *datasetTarget) make(
+	ctx context.Context, name zone.Name, mode string, schema *arrow.Schema, o zone.CreateOptions,
+) (*zone.Dataset, error) {
 	killpoint.Here("before-writer")
 	if err := t.runtime.Ledger.AddWriter(ctx, ledger.Writer{Dataset: name.String(), Flow: t.settings.Name, Mode: mode}); err != nil {
 		return nil, err
@@ -154,24 +179,25 @@ func (t *datasetTarget) open(ctx context.Context, name zone.Name, c sdk.SchemaCh
 	dataset, err := t.runtime.Zones.Dataset(ctx, name)
 	if errors.Is(err, zone.ErrNotFound) {
 		killpoint.Here("before-create") // and after the writer was noted
-		dataset, err = t.runtime.Zones.Create(ctx, name, c.Schema, zone.CreateOptions{})
+		dataset, err = t.runtime.Zones.Create(ctx, name, schema, o)
 		killpoint.Here("after-create")
 	}
 	if err != nil {
 		return nil, err
 	}
-	holds, known := t.prepared[name]
-	if !known { // made since the takeover, perhaps by a runner that has been fenced out
-		if holds, err = takeDataset(ctx, dataset, t.settings.Name, t.epoch, t.committed, 0); err != nil {
+	if _, known := t.prepared[name]; !known { // made since the takeover, perhaps by a runner that has been fenced out
+		if t.prepared[name], err = takeDataset(ctx, dataset, t.settings.Name, t.epoch, t.committed, 0); err != nil {
 			return nil, err
 		}
-		t.prepared[name] = holds
 	}
-	return &datasetOutput{dataset: dataset, holds: holds}, nil
+	return dataset, nil
 }
 
 func (t *datasetTarget) write(ctx context.Context, b sdk.Batch) ([]quarantine.Rejected, error) {
 	defer b.Record.Release()
+	if k := t.keyed[b.Stream]; k != nil {
+		return k.write(ctx, t.runtime, b)
+	}
 	out := t.outputs[b.Stream]
 	if out == nil {
 		return nil, fmt.Errorf("stream %q: rows before its schema", b.Stream)
@@ -180,7 +206,7 @@ func (t *datasetTarget) write(ctx context.Context, b sdk.Batch) ([]quarantine.Re
 		return nil, nil
 	}
 	if out.stage == nil {
-		stage, err := out.dataset.Stage(ctx, zone.StageOptions{Flow: t.settings.Name, Seq: out.seq, IngestedAt: time.Now()})
+		stage, err := out.dataset.Stage(ctx, zone.StageOptions{Flow: t.settings.Name, Seq: out.seq, IngestedAt: time.Now(), Ordered: out.ordered})
 		if err != nil {
 			return nil, err
 		}
@@ -207,7 +233,7 @@ func (t *datasetTarget) commit(ctx context.Context, u *unit) (map[string]ledger.
 		written[out.dataset.Name().String()] = done
 		killpoint.Here("after-dataset")
 	}
-	return written, nil, nil
+	return written, nil, t.commitKeyed(ctx, u, written)
 }
 
 func (t *datasetTarget) commitOutput(ctx context.Context, out *datasetOutput, u *unit, rows int64) (ledger.Output, error) {
@@ -215,18 +241,27 @@ func (t *datasetTarget) commitOutput(ctx context.Context, out *datasetOutput, u 
 	if err != nil {
 		return ledger.Output{}, err
 	}
-	request := zone.CommitRequest{
-		Files: files, Mode: t.settings.Target.Mode, Mark: u.mark(),
-		CheckOwner: func(ctx context.Context) error { return t.runtime.Ledger.Check(ctx, u.flow, u.epoch) },
-	}
-	if u.Decision == hold {
-		request.Branch = heldBranch(u.flow)
+	request := t.request(u)
+	request.Files = files
+	if t.settings.Target.Mode == zone.Overwrite {
+		request.Mode = zone.Overwrite
 	}
 	snapshot, err := out.dataset.Commit(ctx, request)
 	if err != nil {
 		return ledger.Output{}, err
 	}
 	return ledger.Output{UUID: out.dataset.UUID(), Snapshot: snapshot.ID, Rows: rows, Bytes: files.Bytes}, nil
+}
+
+// request is one to commit a unit.
+func (t *datasetTarget) request(u *unit) zone.CommitRequest {
+	r := zone.CommitRequest{
+		Mark: u.mark(), CheckOwner: func(ctx context.Context) error { return t.runtime.Ledger.Check(ctx, u.flow, u.epoch) },
+	}
+	if u.Decision == hold {
+		r.Branch = heldBranch(u.flow)
+	}
+	return r
 }
 
 // found returns what a unit that every dataset holds left there.
@@ -240,6 +275,12 @@ func (t *datasetTarget) found(ctx context.Context, u *unit) (map[string]ledger.O
 		dataset, err := t.runtime.Zones.Dataset(ctx, name)
 		if err != nil {
 			return nil, nil, err
+		}
+		if len(dataset.Key()) > 0 {
+			if err := t.foundKeyed(ctx, u, dataset, u.Rows[stream], outputs); err != nil {
+				return nil, nil, err
+			}
+			continue
 		}
 		done, err := t.commitOutput(ctx, &datasetOutput{dataset: dataset}, u, u.Rows[stream])
 		if err != nil {
@@ -264,6 +305,10 @@ func (o *datasetOutput) finish(ctx context.Context) (zone.Files, error) {
 }
 
 func (t *datasetTarget) divert(ctx context.Context, each func(sdk.Batch) error) error {
+	if len(t.keyed) > 0 { // what changes come to is not what they were
+		t.abort(ctx)
+		return errReadAgain
+	}
 	for _, stream := range slices.Sorted(maps.Keys(t.outputs)) {
 		out := t.outputs[stream]
 		files, err := out.finish(ctx)
@@ -297,6 +342,11 @@ func (t *datasetTarget) abort(ctx context.Context) {
 			t.runtime.Log.Warn("remove staged files", "dataset", out.dataset.Name(), "error", err)
 		}
 		out.stage = nil
+	}
+	for _, k := range t.keyed {
+		if err := k.abort(ctx); err != nil {
+			t.runtime.Log.Warn("drop changes", "error", err)
+		}
 	}
 }
 

@@ -93,6 +93,8 @@ func (t *sinkTarget) write(ctx context.Context, b sdk.Batch) ([]quarantine.Rejec
 	return rows, err
 }
 
+func (*sinkTarget) seal(context.Context, *unit) ([]quarantine.Rejected, error) { return nil, nil }
+
 func (t *sinkTarget) id() stageID {
 	return stageID{stage: sinkStage, step: sinkStage, plugin: t.step.Instance.Plugin}
 }

@@ -52,7 +52,7 @@ func (t *transformer) plan(ctx context.Context, inputs []sdk.SchemaChange) ([]sd
 		}
 		t.version[out.Name]++
 		t.schemas[out.Name] = out.Schema
-		changed = append(changed, sdk.SchemaChange{Stream: out.Name, Version: t.version[out.Name], Schema: out.Schema, Key: out.Key})
+		changed = append(changed, sdk.SchemaChange{Stream: out.Name, Version: t.version[out.Name], Schema: out.Schema, Key: planned.KeyOf(out, inputs)})
 	}
 	return changed, nil
 }

@@ -101,7 +101,7 @@ func sendAll(ctx context.Context, w worker, in <-chan item, flights chan flight,
 			return context.Cause(ctx)
 		}
 		if i.schema != nil {
-			inputs, stale = merge(inputs, *i.schema), true
+			inputs, stale = replaced(inputs, *i.schema), true
 			continue
 		}
 		if stale {
@@ -142,7 +142,7 @@ func launch(ctx context.Context, w worker, i item, flights chan<- flight) error 
 	return w.send(ctx, b)
 }
 
-func merge(inputs []sdk.SchemaChange, c sdk.SchemaChange) []sdk.SchemaChange {
+func replaced(inputs []sdk.SchemaChange, c sdk.SchemaChange) []sdk.SchemaChange {
 	i := slices.IndexFunc(inputs, func(known sdk.SchemaChange) bool { return known.Stream == c.Stream })
 	if i < 0 {
 		return append(inputs, c)

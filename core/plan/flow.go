@@ -5,10 +5,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/registry"
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/change"
 )
 
 // landing plans the flow from the source to the landing zone.
@@ -58,8 +62,8 @@ func (m *maker) landingTarget() target {
 // flow plans a flow over datasets.
 func (m *maker) flow(ctx context.Context, s *spec.Flow) error {
 	f := Flow{Name: m.name(s.Name), Pinned: s.Write.Mode == "overwrite", Guarantee: string(sdk.ExactlyOnce)}
-	if s.Write.Mode == "upsert" || s.Write.Mode == "history" {
-		m.specFault(f.Name, s.Path+"/write/mode", "use append or overwrite", "write mode %q is not supported yet", s.Write.Mode)
+	if s.Write.Mode == "history" {
+		m.specFault(f.Name, s.Path+"/write/mode", "use append, upsert or overwrite", "write mode %q is not supported yet", s.Write.Mode)
 	}
 	inputs, names, err := m.inputs(ctx, s, &f)
 	if err != nil {
@@ -76,7 +80,7 @@ func (m *maker) flow(ctx context.Context, s *spec.Flow) error {
 		return nil
 	}
 	return m.datasets(ctx, &f, inputs, lineage, target{
-		template: s.To, placeholder: "name", mode: s.Write.Mode, path: s.Path + "/to", quarantines: s.OnSchemaChange == "quarantine",
+		template: s.To, placeholder: "name", mode: s.Write.Mode, key: s.Write.Key, path: s.Path + "/to", quarantines: s.OnSchemaChange == "quarantine",
 	})
 }
 
@@ -94,7 +98,8 @@ func (m *maker) sources(s *spec.Flow) []spec.Dataset {
 			continue // core/spec has reported it
 		}
 		for _, name := range known {
-			if pattern.Matches(name) && !slices.Contains(names, name) {
+			aside := strings.HasSuffix(name.Name, ChangesSuffix) && pattern != name // it is read through the dataset whose changes it has
+			if pattern.Matches(name) && !aside && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}
@@ -115,8 +120,8 @@ func (m *maker) inputs(ctx context.Context, s *spec.Flow, f *Flow) ([]sdk.Schema
 	}
 	for _, name := range m.sources(s) {
 		table, planned := m.tables[name]
+		var err error
 		if !planned {
-			var err error
 			if table, _, err = m.prober.Table(ctx, name); err != nil {
 				return nil, nil, err
 			}
@@ -137,10 +142,26 @@ func (m *maker) inputs(ctx context.Context, s *spec.Flow, f *Flow) ([]sdk.Schema
 				"dataset %q is overwritten as a whole, so what is new in it can't be told", name)
 		}
 		names[input.Name] = name.String()
+		if len(table.Key) > 0 && table.Upsert && !f.Pinned {
+			input.Changes = true
+			if table.Schema, err = m.changes(table.Schema); err != nil {
+				return nil, nil, err
+			}
+			input.Columns = columnsOf(table.Schema)
+		}
 		f.Inputs = append(f.Inputs, input)
-		changes = append(changes, sdk.SchemaChange{Stream: input.Name, Version: 1, Schema: table.Schema})
+		changes = append(changes, sdk.SchemaChange{Stream: input.Name, Version: 1, Schema: table.Schema, Key: table.Key})
 	}
 	return changes, names, nil
+}
+
+// changes is what is new in a dataset with a key: its rows, and what happened to them.
+func (m *maker) changes(table *arrow.Schema) (*arrow.Schema, error) {
+	if table == nil {
+		return nil, nil
+	}
+	stored, _, err := m.prober.Store(change.Net(table))
+	return stored, err
 }
 
 // known says whether all schemas are known before reading.
@@ -180,7 +201,7 @@ func (m *maker) transform(
 	}
 	var outputs []sdk.SchemaChange
 	for _, out := range planned.Outputs {
-		outputs = append(outputs, sdk.SchemaChange{Stream: out.Name, Version: 1, Schema: out.Schema, Key: out.Key})
+		outputs = append(outputs, sdk.SchemaChange{Stream: out.Name, Version: 1, Schema: out.Schema, Key: planned.KeyOf(out, inputs)})
 	}
 	return outputs, lineage.through(planned.Lineage)
 }
@@ -239,6 +260,7 @@ type target struct {
 	template    string
 	placeholder string
 	mode        string
+	key         []string // by which rows replace others; empty takes each stream's own
 	path        string
 	quarantines bool
 }
@@ -277,24 +299,28 @@ func (m *maker) datasets(ctx context.Context, f *Flow, streams []sdk.SchemaChang
 
 func (m *maker) output(ctx context.Context, f *Flow, name spec.Dataset, s sdk.SchemaChange, t target) (Output, Table, error) {
 	out := Output{Stream: s.Stream, Dataset: name.String(), Target: name.String(), Mode: t.mode}
-	table := Table{Overwrite: t.mode == "overwrite", Flow: f.Name}
+	table := Table{Overwrite: t.mode == "overwrite", Flow: f.Name, Key: s.Key}
 	have, exists, err := m.prober.Table(ctx, name)
 	if err != nil {
 		return out, table, err
 	}
 	out.New = !exists
+	schema := s.Schema
+	if t.mode == "upsert" {
+		schema = m.keyed(f, &out, &table, have, exists, s, t)
+	}
 	if s.Schema == nil {
 		table.Schema = have.Schema
 		return out, table, nil
 	}
-	stored, conversions, err := m.prober.Store(s.Schema)
+	stored, conversions, err := m.prober.Store(schema)
 	if err != nil {
 		m.specFault(f.Name, t.path, "cast or drop these columns in a transform", "dataset %q: %v", name, err)
 		return out, table, nil
 	}
 	out.Conversions, table.Schema = conversions, stored
 	if exists {
-		merged, changes, err := m.prober.Follow(name, have.Schema, stored)
+		merged, changes, err := m.prober.Follow(name, out.Key, have.Schema, stored)
 		switch {
 		case err != nil && t.quarantines:
 			m.plan.Warnings = append(m.plan.Warnings, fmt.Sprintf("flow %q: rows go to quarantine: %v", f.Name, err))

@@ -48,6 +48,7 @@ type Input struct {
 	External      *sdk.ExternalDataset `json:"external,omitempty"`
 	Columns       []Column             `json:"columns,omitempty"` // empty when they are known only by reading
 	EstimatedRows int64                `json:"estimated_rows,omitempty"`
+	Changes       bool                 `json:"changes,omitempty"` // what is read of a dataset with a key: its net changes
 }
 
 // Column is a column of a schema.
@@ -84,6 +85,7 @@ type Output struct {
 	Target      string               `json:"target"` // the dataset's name, or the external one in one text
 	External    *sdk.ExternalDataset `json:"external,omitempty"`
 	Mode        string               `json:"mode"`
+	Key         []string             `json:"key,omitempty"` // by which rows replace others
 	New         bool                 `json:"new,omitempty"` // the dataset does not exist yet
 	Columns     []Column             `json:"columns,omitempty"`
 	Conversions []string             `json:"conversions,omitempty"` // of types that a table can't hold

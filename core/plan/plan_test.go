@@ -76,7 +76,7 @@ func (w *world) Table(_ context.Context, name spec.Dataset) (plan.Table, bool, e
 
 func (w *world) Store(s *arrow.Schema) (*arrow.Schema, []string, error) { return s, nil, nil }
 
-func (w *world) Follow(_ spec.Dataset, from, to *arrow.Schema) (*arrow.Schema, []string, error) {
+func (w *world) Follow(_ spec.Dataset, _ []string, from, to *arrow.Schema) (*arrow.Schema, []string, error) {
 	if !from.Field(0).Equal(to.Field(0)) {
 		return nil, nil, errors.New("column id can't change")
 	}

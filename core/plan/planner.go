@@ -29,16 +29,21 @@ type Prober interface {
 	Table(ctx context.Context, name spec.Dataset) (Table, bool, error)
 	// Store says what a dataset would hold of a schema, with the conversions in words.
 	Store(schema *arrow.Schema) (*arrow.Schema, []string, error)
-	// Follow says what becomes of a dataset's schema, with the changes in words.
-	Follow(name spec.Dataset, from, to *arrow.Schema) (*arrow.Schema, []string, error)
+	// Follow says what becomes of a dataset's schema, with the changes in words. The key, if it has one, stays as it is.
+	Follow(name spec.Dataset, key []string, from, to *arrow.Schema) (*arrow.Schema, []string, error)
 }
 
 // Table is what is known of a dataset, existing or planned.
 type Table struct {
 	Schema    *arrow.Schema // nil when it is known only by reading
 	Overwrite bool
-	Flow      string // the flow of this pipeline that writes it, if one does
+	Upsert    bool     // rows replace others by the key
+	Key       []string // of a row, by what the dataset is made for or by the word of its source
+	Flow      string   // the flow of this pipeline that writes it, if one does
 }
+
+// ChangesSuffix ends the name of the dataset that has the net changes of one with a key.
+const ChangesSuffix = "__changes"
 
 // LandingFlow is the name of the flow from the source to landing.
 const LandingFlow = "landing"

@@ -190,7 +190,7 @@ func (c *checker) write(f *Flow) {
 	keyed := f.Write.Mode == "upsert" || f.Write.Mode == "history"
 	path := f.Path + "/write"
 	switch {
-	case keyed && len(f.Write.Key) == 0:
+	case keyed && len(f.Write.Key) == 0 && f.Sink != nil:
 		c.fail(path, "missing-key", fmt.Sprintf("%s needs the columns that identify a row", f.Write.Mode), "add key: [id]")
 	case !keyed && len(f.Write.Key) > 0:
 		c.faults = append(c.faults, c.root.Fault(path+"/key", "unused", fmt.Sprintf("%s ignores the key", f.Write.Mode)).AsWarning())

@@ -138,7 +138,7 @@ type Sink struct {
 type Write struct {
 	// Mode is append, overwrite (each unit replaces the dataset), upsert (by key) or history (by key, keeping what was).
 	Mode string `json:"mode,omitempty" jsonschema:"enum=append,enum=overwrite,enum=upsert,enum=history,default=append"`
-	// Key lists the columns that identify a row; upsert and history need it.
+	// Key lists the columns that identify a row, for upsert and history; a dataset may leave it out and takes the source's.
 	Key []string `json:"key,omitempty"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -53,6 +54,7 @@ func (p *project) now() (end, status) {
 	var s status
 	p.JSON(&s, "status", p.s.name)
 	s.Datasets = slices.DeleteFunc(s.Datasets, func(d dataset) bool { return !strings.Contains(d.Name, "."+p.s.name+".") })
+	s.Datasets = slices.DeleteFunc(s.Datasets, func(d dataset) bool { return strings.HasSuffix(d.Name, changesSuffix) }) // their rows are those of units
 	e := end{Rows: map[string]rows{}, Accounts: map[string][]account{}, States: map[string]string{}}
 	for _, f := range s.Flows {
 		e.Accounts[f.Flow], e.States[f.Flow] = f.Totals, f.State
@@ -139,6 +141,7 @@ func (p *project) check(calm end, unknown ...string) {
 	if len(unknown) == 0 {
 		p.sound(got, s)
 	}
+	p.equals()
 	book.compared(got)
 }
 
@@ -164,7 +167,7 @@ func (p *project) sound(e end, s status) {
 		for _, d := range s.Datasets {
 			if d.Name != aside && slices.Contains(d.Writers, f.Flow) {
 				written += e.Rows[d.Name].Count
-				replaces = strings.HasPrefix(d.Name, "curated.")
+				replaces = strings.HasPrefix(d.Name, "curated.") || p.s.final != "" && !strings.HasPrefix(d.Name, "landing.")
 			}
 		}
 		if sink, ok := p.s.sinks[f.Flow]; ok {
@@ -172,6 +175,44 @@ func (p *project) sound(e end, s status) {
 		}
 		if out := last(f.Totals).Out; !replaces && f.State != "held" && out != written {
 			p.t.Errorf("%s: rows are missing or there twice: %d were written by the accounts, %d are there", f.Flow, out, written)
+		}
+	}
+}
+
+// changesSuffix ends the name of a dataset that has the net changes of another one.
+const changesSuffix = "__changes"
+
+// equals holds datasets that follow a source's table against what it says that its table holds, and their net changes, too.
+func (p *project) equals() {
+	p.t.Helper()
+	if p.s.final == "" {
+		return
+	}
+	want, err := os.ReadFile(filepath.Join(p.Dir, p.s.final))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	folded := `(select id, last(amount order by _qanat_seq) as amount, last(note order by _qanat_seq) as note, last(_op order by _qanat_seq) as op
+		from %[1]s where _qanat_seq >= coalesce((select max(_qanat_seq) from %[1]s where _op = 4), 0) and _op <> 4 group by id having op <> 3)`
+	for _, dataset := range []string{"processing.changes.accounts", "curated.changes.accounts"} {
+		for _, from := range []string{dataset, fmt.Sprintf(folded, dataset+changesSuffix)} {
+			var rows []struct {
+				ID     int64  `json:"id"`
+				Amount int64  `json:"amount"`
+				Note   string `json:"note"`
+			}
+			p.JSON(&rows, "query", "select id, amount, note from "+from+" order by id")
+			var got []string
+			for _, r := range rows {
+				line, err := json.Marshal(r)
+				if err != nil {
+					p.t.Fatal(err)
+				}
+				got = append(got, string(line))
+			}
+			if diff := cmp.Diff(strings.Split(strings.TrimSuffix(string(want), "\n"), "\n"), got); diff != "" {
+				p.t.Errorf("%s differs from the source's table (- source, + here):\n%s", dataset, diff)
+			}
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (s scenario) open(t *testing.T, before *project) *project {
 	p := &project{Project: rig.New(t, "crash"), t: t, s: s}
 	p.Limit = 2 * time.Minute
 	p.Env = append(p.Env, "QANAT_TEST_PLUGINS="+rig.TestPlugins(t), "ACKED="+filepath.Join(p.Dir, "acked"),
-		"SEGMENTS="+filepath.Join(p.Dir, "segments"))
+		"SEGMENTS="+filepath.Join(p.Dir, "segments"), "FINAL="+filepath.Join(p.Dir, "final"))
 	if before != nil {
 		p.inherit(before)
 	}

@@ -15,6 +15,9 @@ type scenario struct {
 	code int   // with which an undisturbed run ends
 	// acked is the file in which the source keeps what was acknowledged, empty if it has none.
 	acked string
+	// final is the file in which the source writes what its table holds in the end: the flows behind landing replace rows by key, and
+	// come to the same.
+	final string
 	sinks map[string]sink // by flow
 	// ready prepares a fresh project.
 	ready func(*project)
@@ -78,6 +81,9 @@ func scenarios() []scenario {
 		{
 			name: "sums", made: 1800, sinks: map[string]sink{"sums.report": {folder: "out/sums", replaces: true}},
 			plugins: []string{"source-generator", "check-schema", "transform-sql", "sink-file"},
+		},
+		{
+			name: "changes", made: 3812, final: "final", plugins: []string{"source-changes"},
 		},
 		{
 			name: "refused", made: segmentRows, acked: "segments/acked",

@@ -12,8 +12,15 @@ import (
 type Writer struct {
 	Dataset string
 	Flow    string
-	Mode    string // append, overwrite …
+	Mode    string
 }
+
+// The modes of a writer.
+const (
+	Append    = "append"
+	Overwrite = "overwrite" // each unit replaces all there was
+	Upsert    = "upsert"    // rows replace others by key
+)
 
 // AddWriter notes that a flow writes a dataset. A dataset that is not append-only, or that lies in landing, has exactly one
 // writing flow; a second one is refused.
@@ -42,7 +49,7 @@ func (l *Ledger) AddWriter(ctx context.Context, w Writer) error {
 }
 
 func (w Writer) alone() bool {
-	return w.Mode != "append" || strings.HasPrefix(w.Dataset, "landing.")
+	return w.Mode != Append || strings.HasPrefix(w.Dataset, "landing.")
 }
 
 // Writers lists the flows that write a dataset.
@@ -128,7 +135,7 @@ func (l *Ledger) Views(ctx context.Context, datasets ...string) ([]View, error) 
 			writing[w.Dataset] = map[string]int64{}
 		}
 		writing[w.Dataset][w.Flow] = snapshot
-		view.Overwrite = view.Overwrite || w.Mode == "overwrite"
+		view.Overwrite = view.Overwrite || w.Mode == Overwrite
 		if snapshot != 0 {
 			view.Seqs[w.Flow], view.Snapshot = seq.Int64, snapshot
 		}

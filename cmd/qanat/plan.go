@@ -86,6 +86,9 @@ func inputText(in plan.Input) string {
 	case in.External != nil:
 		text += "  of " + in.External.Namespace + ":" + in.External.Name
 	}
+	if in.Changes {
+		text += "  (net changes)"
+	}
 	if in.EstimatedRows > 0 {
 		text += "  about " + plural(in.EstimatedRows, "row")
 	}
@@ -117,6 +120,9 @@ func transformText(t plan.Transform) string {
 
 func printOutput(out io.Writer, o plan.Output, lineage []plan.Lineage, columns bool) {
 	text := "  write    " + o.Target + "  (" + o.Mode
+	if len(o.Key) > 0 {
+		text += " by " + strings.Join(o.Key, ", ")
+	}
 	if o.New {
 		text += ", new"
 	}

@@ -42,6 +42,7 @@ type downstream struct {
 	reads  []zone.Name
 	writes []string
 	pinned bool
+	keyed  bool // it replaces rows by key, and can be replayed only as a whole
 	sink   bool
 }
 
@@ -58,7 +59,7 @@ func (d *downstream) report(replay bool) Downstream {
 		r.Becomes = RunsAgain
 	case d.sink:
 		r.Becomes = NotReplayed
-	case replay:
+	case replay && !d.keyed:
 		r.Becomes = Replays
 	}
 	return r
@@ -113,7 +114,7 @@ func (p *Project) readers(ctx context.Context) ([]downstream, error) {
 	for _, pipeline := range p.Bundle.Pipelines {
 		for i := range pipeline.Flows {
 			f := &pipeline.Flows[i]
-			d := downstream{name: pipeline.Name + "." + f.Name, pinned: f.Write.Mode == "overwrite", sink: f.Sink != nil}
+			d := downstream{name: pipeline.Name + "." + f.Name, pinned: f.Write.Mode == "overwrite", keyed: f.Sink == nil && f.Write.Mode == "upsert", sink: f.Sink != nil}
 			for _, n := range names {
 				if !hidden[n.String()] && slices.ContainsFunc(f.From, func(from string) bool { return covers(from, n) }) {
 					d.reads = append(d.reads, n)
@@ -139,7 +140,12 @@ func (r *Replay) follow(ctx context.Context, stopping <-chan struct{}, unit ledg
 	for i := range r.readers {
 		d := &r.readers[i]
 		report := d.report(r.request.Downstream)
-		if !d.pinned {
+		switch {
+		case d.keyed:
+			for _, dataset := range d.writes {
+				f.stale[dataset] = true
+			}
+		case !d.pinned:
 			if err := f.one(ctx, stopping, d, &report); err != nil {
 				return fmt.Errorf("flow %q behind it is stale until it is replayed: %w", d.name, err)
 			}

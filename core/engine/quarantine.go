@@ -94,6 +94,9 @@ func (p *Project) PrepareRedrive(ctx context.Context, name string, r *flow.Redri
 	if settings.Target.Mode == zone.Overwrite || (settings.Datasets != nil && settings.Datasets.Pinned) {
 		return nil, flow.ErrOverwritten
 	}
+	if settings.Target.Mode == zone.Upsert {
+		return nil, flow.ErrReplacing
+	}
 	settings.Redrive = r
 	return &Redrive{Run: run, request: r}, nil
 }

@@ -103,7 +103,11 @@ func (p *Project) PlanReplay(ctx context.Context, request ReplayRequest) (*Repla
 	}
 	if r.Plan.Mode == ReplaySwap || r.Plan.Mode == ReplayRebuild {
 		for _, d := range r.readers {
-			r.Plan.Downstream = append(r.Plan.Downstream, d.report(request.Downstream))
+			report := d.report(request.Downstream)
+			if settings.Target.Mode == zone.Upsert { // they are told that all was removed, and what there is now
+				report.Becomes = RunsAgain
+			}
+			r.Plan.Downstream = append(r.Plan.Downstream, report)
 		}
 	}
 	return r, nil
@@ -127,6 +131,8 @@ func (r *Replay) check(ctx context.Context) error {
 	switch {
 	case r.settings.Target.Sink != nil && r.Plan.Mode != ReplayInto:
 		return fmt.Errorf("flow %q writes to a sink, where rows can't be taken back: replay it into a dataset, with --into", name)
+	case r.settings.Target.Mode == zone.Upsert && r.Plan.Mode != ReplayRebuild:
+		return fmt.Errorf("flow %q replaces rows by key: it can be replayed as a whole and in place, not compared or into another dataset", name)
 	case ranged && r.Plan.Mode != ReplayInto:
 		return fmt.Errorf("flow %q writes its target as a whole, and a part of its input makes no whole: leave the range out, "+
 			"or replay it into a dataset of its own, with --into", name)
@@ -187,6 +193,9 @@ func (p *Project) replaySettings(ctx context.Context, request ReplayRequest) (*f
 		return nil, nil, &PlanError{Plan: planned, Pipeline: &only}
 	}
 	settings, err := p.flow(ctx, &only, &one, planned.Flows[0])
+	if err == nil && settings.Target.Mode == zone.Upsert { // what rows replaced is known only from all of the input
+		settings.Datasets.Pinned, settings.Target.Anew, settings.Commit = true, true, flow.Thresholds{}
+	}
 	return settings, planned, err
 }
 

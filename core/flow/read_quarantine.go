@@ -36,6 +36,10 @@ type Redrive struct {
 var ErrOverwritten = errors.New("the flow overwrites its dataset in each run, so rows can't be added to it: " +
 	"correct the input or the pipeline and run it again")
 
+// ErrReplacing says that quarantined rows can't be released into a flow that replaces rows.
+var ErrReplacing = errors.New("the flow replaces rows by key, and a released row may be older than the one whose place it would take: " +
+	"correct the pipeline and replay the flow")
+
 // quarantineReader reads open rows of the flow's quarantine. The flow's position stays where it is.
 type quarantineReader struct {
 	settings  *Settings
@@ -54,6 +58,9 @@ const redriveRows, redriveBytes = 1024, 4 << 20
 func newQuarantineReader(s *Settings, r *Runtime) (*quarantineReader, error) {
 	if s.Target.Mode == zone.Overwrite || (s.Datasets != nil && s.Datasets.Pinned) {
 		return nil, sdk.Fatal(ErrOverwritten)
+	}
+	if s.Target.Mode == zone.Upsert {
+		return nil, sdk.Fatal(ErrReplacing)
 	}
 	q := &quarantineReader{
 		settings: s, runtime: r, request: s.Redrive, steps: map[string]bool{}, announced: map[string]bool{}, stopped: make(chan struct{}),

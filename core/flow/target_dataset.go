@@ -196,7 +196,7 @@ func (t *datasetTarget) make(
 func (t *datasetTarget) write(ctx context.Context, b sdk.Batch) ([]quarantine.Rejected, error) {
 	defer b.Record.Release()
 	if k := t.keyed[b.Stream]; k != nil {
-		return k.write(ctx, t.runtime, b)
+		return k.write(ctx, b)
 	}
 	out := t.outputs[b.Stream]
 	if out == nil {

@@ -34,6 +34,7 @@ type keyed struct {
 	holds   bool          // the open unit is in both already
 	seq     int64         // of the open unit, 0 when the stream has not begun in it
 	table   *arrow.Schema // what a row of the dataset is made of, in the open unit
+	anew    bool          // the open unit takes the place of all there was
 	alloc   memory.Allocator
 	folder  string       // for changes that are too many for memory
 	merge   *merge.Merge // of the open unit; nil before its first row, and after it was sealed
@@ -95,6 +96,38 @@ func (k *keyed) evolve(ctx context.Context, c sdk.SchemaChange) error {
 	if k.merge != nil {
 		return k.merge.Evolve(k.table)
 	}
+	if k.anew && !k.holds {
+		return k.empty(ctx)
+	}
+	return nil
+}
+
+// empty begins the unit with a truncate.
+func (k *keyed) empty(ctx context.Context) error {
+	if err := k.begin(); err != nil {
+		return err
+	}
+	b := change.NewBuilder(k.alloc, k.table, nil)
+	defer b.Release()
+	b.AppendTruncate(change.Change{})
+	truncate, err := b.Batch()
+	if err != nil {
+		return err
+	}
+	defer truncate.Release()
+	_, err = k.merge.Add(ctx, truncate)
+	return err
+}
+
+// begin readies the fold of the open unit.
+func (k *keyed) begin() error {
+	m, err := merge.New(merge.Settings{
+		Table: k.table, Key: k.dataset.Key(), Lookup: k.lookup, At: time.Now(), Budget: mergeBudget, Folder: k.folder, Alloc: k.alloc,
+	})
+	if err != nil {
+		return sdk.Fatal(err)
+	}
+	k.merge = m
 	return nil
 }
 
@@ -108,18 +141,14 @@ func changesSchema(table *arrow.Schema) (*arrow.Schema, error) {
 }
 
 // write takes in changes and returns those that can't be told apart.
-func (k *keyed) write(ctx context.Context, r *Runtime, b sdk.Batch) ([]quarantine.Rejected, error) {
+func (k *keyed) write(ctx context.Context, b sdk.Batch) ([]quarantine.Rejected, error) {
 	if k.holds || b.Record.NumRows() == 0 {
 		return nil, nil
 	}
 	if k.merge == nil {
-		m, err := merge.New(merge.Settings{
-			Table: k.table, Key: k.dataset.Key(), Lookup: k.lookup, At: time.Now(), Budget: mergeBudget, Folder: k.folder, Alloc: r.Alloc,
-		})
-		if err != nil {
-			return nil, sdk.Fatal(err)
+		if err := k.begin(); err != nil {
+			return nil, err
 		}
-		k.merge = m
 	}
 	refused, err := k.merge.Add(ctx, b.Record)
 	if err != nil {
@@ -420,7 +449,7 @@ func (t *datasetTarget) openKeyed(ctx context.Context, name zone.Name, c sdk.Sch
 			}
 		}
 	}
-	return &keyed{dataset: dataset, changes: changes, alloc: t.runtime.Alloc, folder: t.scratch()}, nil
+	return &keyed{dataset: dataset, changes: changes, anew: t.settings.Target.Anew, alloc: t.runtime.Alloc, folder: t.scratch()}, nil
 }
 
 func sameKey(a, b []string) bool {
@@ -445,7 +474,7 @@ func (t *datasetTarget) seal(ctx context.Context, u *unit) ([]quarantine.Rejecte
 func (t *datasetTarget) commitKeyed(ctx context.Context, u *unit, written map[string]ledger.Output) error {
 	for _, stream := range slices.Sorted(maps.Keys(t.keyed)) {
 		k := t.keyed[stream]
-		if k.seq != u.Seq || u.Rows[stream] == 0 {
+		if k.seq != u.Seq || u.Rows[stream] == 0 && !k.anew {
 			continue
 		}
 		outputs, err := k.commit(ctx, t.request(u), u.Rows[stream])

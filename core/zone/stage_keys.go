@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/killpoint"
 	"github.com/qanat-data/qanat/core/zone/objects"
+	"github.com/qanat-data/qanat/core/zone/rowkey"
 )
 
 // Memory of a stage of keys: it holds this much and then writes a file.
@@ -137,6 +139,9 @@ func (s *KeyStage) flush(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("dataset %q: stage keys: %w", s.dataset.name, errors.Join(err, ctx.Err()))
 	}
+	if files, err = unbounded(files, s.withEmpty()); err != nil {
+		return fmt.Errorf("dataset %q: stage keys: %w", s.dataset.name, err)
+	}
 	for _, f := range files {
 		s.files.list = append(s.files.list, f)
 		s.files.Rows += f.Count()
@@ -144,6 +149,18 @@ func (s *KeyStage) flush(ctx context.Context) error {
 	}
 	killpoint.Here("after-keys")
 	return nil
+}
+
+// withEmpty are the ids of columns with an empty text among what is held. Arrow's Parquet writer leaves empty texts out of a file's
+// bounds, so by these a reader might take it that keys do not apply to a file.
+func (s *KeyStage) withEmpty() []int {
+	var ids []int
+	for i, id := range s.ids {
+		if slices.ContainsFunc(s.held, func(b arrow.RecordBatch) bool { return rowkey.HasEmpty(b.Column(i)) }) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (s *KeyStage) drop() {

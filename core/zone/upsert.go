@@ -55,15 +55,44 @@ func numbered(tbl *table.Table, files []iceberg.DataFile) ([]iceberg.DataFile, e
 	next := tbl.Metadata().NextRowID()
 	out := make([]iceberg.DataFile, len(files))
 	for i, f := range files {
-		b, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, f.ContentType(), f.FilePath(), f.FileFormat(), nil, nil, nil,
-			f.Count(), f.FileSizeBytes())
+		b, err := rebuilt(f)
 		if err != nil {
-			return nil, fmt.Errorf("file %q: %w", f.FilePath(), err)
+			return nil, err
 		}
-		out[i] = b.ColumnSizes(f.ColumnSizes()).ValueCounts(f.ValueCounts()).NullValueCounts(f.NullValueCounts()).
-			NaNValueCounts(f.NaNValueCounts()).LowerBoundValues(f.LowerBoundValues()).UpperBoundValues(f.UpperBoundValues()).
-			SplitOffsets(f.SplitOffsets()).FirstRowID(next).Build()
+		out[i] = b.LowerBoundValues(f.LowerBoundValues()).UpperBoundValues(f.UpperBoundValues()).FirstRowID(next).Build()
 		next += f.Count()
 	}
 	return out, nil
+}
+
+// unbounded takes the bounds of some columns out of what is known of files.
+func unbounded(files []iceberg.DataFile, ids []int) ([]iceberg.DataFile, error) {
+	if len(ids) == 0 {
+		return files, nil
+	}
+	out := make([]iceberg.DataFile, len(files))
+	for i, f := range files {
+		b, err := rebuilt(f)
+		if err != nil {
+			return nil, err
+		}
+		low, high := f.LowerBoundValues(), f.UpperBoundValues()
+		for _, id := range ids {
+			delete(low, id)
+			delete(high, id)
+		}
+		out[i] = b.LowerBoundValues(low).UpperBoundValues(high).EqualityFieldIDs(f.EqualityFieldIDs()).Build()
+	}
+	return out, nil
+}
+
+// rebuilt begins another description of a file, all but its bounds.
+func rebuilt(f iceberg.DataFile) (*iceberg.DataFileBuilder, error) {
+	b, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, f.ContentType(), f.FilePath(), f.FileFormat(), nil, nil, nil,
+		f.Count(), f.FileSizeBytes())
+	if err != nil {
+		return nil, fmt.Errorf("file %q: %w", f.FilePath(), err)
+	}
+	return b.ColumnSizes(f.ColumnSizes()).ValueCounts(f.ValueCounts()).NullValueCounts(f.NullValueCounts()).
+		NaNValueCounts(f.NaNValueCounts()).SplitOffsets(f.SplitOffsets()), nil
 }

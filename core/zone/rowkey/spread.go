@@ -37,6 +37,7 @@ type spread struct {
 	kind    kind
 	numbers []int64
 	texts   []string
+	empty   bool // one of the texts is: files' bounds tell nothing of those
 	sort    sync.Once
 }
 
@@ -57,6 +58,7 @@ func (s *spread) add(column arrow.Array) error {
 		for row := range column.Len() {
 			s.texts = append(s.texts, textOf(column, row))
 		}
+		s.empty = s.empty || HasEmpty(column)
 	}
 	return nil
 }
@@ -73,6 +75,17 @@ func textOf(column arrow.Array, row int) string {
 	return ""
 }
 
+// HasEmpty tells whether a column holds a text without characters or bytes. Arrow's Parquet writer leaves those out of bounds.
+func HasEmpty(column arrow.Array) bool {
+	c, ok := column.(array.BinaryLike)
+	for row := 0; ok && row < column.Len(); row++ {
+		if c.ValueLen(row) == 0 && !column.IsNull(row) {
+			return true
+		}
+	}
+	return false
+}
+
 // Between tells whether a key of the index may lie between bounds, given for each column as Iceberg keeps them in a file's
 // statistics; nil is no bound. The index must not be filled any more.
 func (x *Index) Between(low, high [][]byte) bool {
@@ -85,7 +98,7 @@ func (x *Index) Between(low, high [][]byte) bool {
 }
 
 func (s *spread) between(low, high []byte) bool {
-	if s.kind == unordered || low == nil || high == nil {
+	if s.kind == unordered || s.empty || low == nil || high == nil {
 		return true
 	}
 	s.sort.Do(func() {

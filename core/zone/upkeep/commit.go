@@ -92,18 +92,18 @@ func (k *keeper) stage(ctx context.Context, tbl *table.Table, p plan, old []entr
 // spent are the delete files that nothing is left of to apply to once old files are replaced: their vectors, and keys that are in no
 // file with a lower sequence number. Keys that came after the old files were read are not spent: they apply to what was written.
 func (k *keeper) spent(ctx context.Context, tbl *table.Table, p plan, old []entry) ([]iceberg.DataFile, error) {
-	fs, err := tbl.FS(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if len(k.Key) == 0 {
+		fs, err := tbl.FS(ctx)
+		if err != nil {
+			return nil, err
+		}
 		deletes, err := hasDeletes(fs, tbl.CurrentSnapshot())
 		if err == nil && deletes {
 			err = errConflict // they may delete rows of the old files
 		}
 		return nil, err
 	}
-	now, err := look(fs, tbl.CurrentSnapshot())
+	now, err := looked(ctx, tbl)
 	if err != nil {
 		return nil, err
 	}

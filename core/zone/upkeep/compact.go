@@ -19,14 +19,12 @@ const batchBytes = 1 << 30
 func (k *keeper) compact(ctx context.Context) error {
 	for range attempts {
 		plan, err := k.plan(ctx)
-		if err != nil {
-			return err
-		}
-		if k.DryRun {
+		switch {
+		case err == nil && k.DryRun:
 			k.foretell(plan)
-			return nil
+		case err == nil:
+			err = k.carryOut(ctx, plan)
 		}
-		err = k.carryOut(ctx, plan)
 		if !errors.Is(err, errConflict) {
 			return err
 		}
@@ -63,11 +61,7 @@ func (k *keeper) plan(ctx context.Context) (plan, error) {
 	if p.head == nil || k.Policy.Compact.Off {
 		return p, nil
 	}
-	fs, err := tbl.FS(ctx)
-	if err != nil {
-		return p, err
-	}
-	if p.survey, err = look(fs, p.head); err != nil {
+	if p.survey, err = looked(ctx, tbl); err != nil {
 		return p, err
 	}
 	if p.survey.others || (p.survey.deletes() && len(k.Key) == 0) {

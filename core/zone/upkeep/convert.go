@@ -37,11 +37,7 @@ func (k *keeper) convertOnce(ctx context.Context) error {
 	if err != nil || tbl.CurrentSnapshot() == nil {
 		return err
 	}
-	fs, err := tbl.FS(ctx)
-	if err != nil {
-		return err
-	}
-	was, err := look(fs, tbl.CurrentSnapshot())
+	was, err := looked(ctx, tbl)
 	if err != nil || !k.due(was) {
 		return err
 	}
@@ -51,7 +47,7 @@ func (k *keeper) convertOnce(ctx context.Context) error {
 	if k.DryRun {
 		return nil
 	}
-	vectors, err := k.vectors(ctx, tbl, fs, was)
+	vectors, err := k.vectors(ctx, tbl, was)
 	if err != nil {
 		return fmt.Errorf("dataset %q: convert keys of upserts: %w", k.Name, err)
 	}
@@ -82,7 +78,11 @@ func (k *keeper) due(s survey) bool {
 
 // vectors writes vectors for the files with rows that keys delete, in one object. A file that has a vector gets one that holds its
 // positions, too.
-func (k *keeper) vectors(ctx context.Context, tbl *table.Table, fs iceio.IO, s survey) ([]iceberg.DataFile, error) {
+func (k *keeper) vectors(ctx context.Context, tbl *table.Table, s survey) ([]iceberg.DataFile, error) {
+	fs, err := tbl.FS(ctx)
+	if err != nil {
+		return nil, err
+	}
 	hits, err := k.locate(ctx, tbl, s)
 	if err != nil {
 		return nil, err
@@ -149,11 +149,7 @@ func (k *keeper) stageVectors(
 		return nil, errConflict
 	}
 	if tbl.MetadataLocation() != planned.MetadataLocation() {
-		fs, err := tbl.FS(ctx)
-		if err != nil {
-			return nil, err
-		}
-		now, err := look(fs, head)
+		now, err := looked(ctx, tbl)
 		if err != nil {
 			return nil, err
 		}

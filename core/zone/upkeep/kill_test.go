@@ -45,8 +45,10 @@ func TestMain(m *testing.M) {
 const unitsHeld = 6
 
 var (
-	names  = []string{"landing.shop.orders", "processing.shop.orders"}
+	names  = append([]string{"landing.shop.orders", "processing.shop.orders"}, keyed...)
+	keyed  = []string{"processing.shop.customers", "curated.shop.customers"} // their units replace a row of the unit before
 	points = []string{
+		"after-convert-write", "before-convert-commit", "after-convert-commit",
 		"after-compact-write", "before-compact-commit", "after-compact-commit", "before-repin", "after-repin", "after-trash-list",
 		"after-expire", "after-trash-metadata", "after-trash-data", "after-orphans", "after-versions",
 	}
@@ -100,7 +102,7 @@ func (o *opened) dataset(ctx context.Context, text string) (*zone.Dataset, error
 func request(d *zone.Dataset) upkeep.Request {
 	return upkeep.Request{
 		Policy: upkeep.Policy{
-			Compact: upkeep.Compact{Below: 64 << 20, Files: 2, Target: 256 << 20}, Snapshots: upkeep.Snapshots{Keep: 1},
+			Compact: upkeep.Compact{Below: 64 << 20, Files: 2, Target: 256 << 20}, Snapshots: upkeep.Snapshots{Keep: 1}, Convert: 1,
 		},
 		Visible: map[string]int64{"f": unitsHeld}, Sweep: true, Pinned: []upkeep.Pin{{Snapshot: d.Head().ID}},
 		Repin: func(context.Context, upkeep.Pin, int64) (bool, error) { return true, nil },
@@ -151,7 +153,11 @@ func fill(t *testing.T, dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := o.Create(t.Context(), name, schema, zone.CreateOptions{})
+		var options zone.CreateOptions
+		if slices.Contains(keyed, text) {
+			options.Key = []string{"id"}
+		}
+		d, err := o.Create(t.Context(), name, schema, options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,22 +176,48 @@ func commit(t *testing.T, d *zone.Dataset, seq int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := zone.CommitRequest{Mark: zone.Mark{Flow: "f", Epoch: 1, Seq: seq}}
+	ids := []int64{seq}
+	if len(d.Key()) > 0 && seq > 1 {
+		ids = append(ids, seq-1)
+	}
+	batch := batchOf(ids)
+	defer batch.Release()
+	if err := stage.Write(t.Context(), batch, "test://source"); err != nil {
+		t.Fatal(err)
+	}
+	if r.Files, err = stage.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Key()) > 0 {
+		r.Mode, r.Keys = zone.Upsert, keysOf(t, d, seq, batch)
+	}
+	if _, err := d.Commit(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func batchOf(ids []int64) arrow.RecordBatch {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
-	b.Field(0).(*array.Int64Builder).Append(seq)
-	batch := b.NewRecordBatch()
-	b.Release()
-	err = stage.Write(t.Context(), batch, "test://source")
-	batch.Release()
+	defer b.Release()
+	b.Field(0).(*array.Int64Builder).AppendValues(ids, nil)
+	return b.NewRecordBatch()
+}
+
+func keysOf(t *testing.T, d *zone.Dataset, seq int64, batch arrow.RecordBatch) zone.Files {
+	t.Helper()
+	stage, err := d.StageKeys(t.Context(), zone.StageOptions{Flow: "f", Seq: seq})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stage.Write(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}
 	files, err := stage.Finish(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Commit(t.Context(), zone.CommitRequest{Files: files, Mark: zone.Mark{Flow: "f", Epoch: 1, Seq: seq}}); err != nil {
-		t.Fatal(err)
-	}
+	return files
 }
 
 // Upkeep may die at any of these points, in the first dataset or the second; the rows are the same, and the next upkeep leaves
@@ -287,5 +319,6 @@ func rows(t *testing.T, d *zone.Dataset) []int64 {
 		out = append(out, b.Column(0).(*array.Int64).Int64Values()...)
 		b.Release()
 	}
+	slices.Sort(out)
 	return out
 }

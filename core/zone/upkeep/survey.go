@@ -1,7 +1,10 @@
 package upkeep
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	iofs "io/fs"
 
 	"github.com/apache/iceberg-go"
 	iceio "github.com/apache/iceberg-go/io"
@@ -22,6 +25,19 @@ type survey struct {
 	keys    []entry                     // of rows that upserts deleted
 	vectors map[string]iceberg.DataFile // by the name of the data file that they are for
 	others  bool                        // there are deletes of another kind
+}
+
+// looked reads what the head of a table holds. Somebody else may have let go of that head since the table was loaded.
+func looked(ctx context.Context, tbl *table.Table) (survey, error) {
+	fs, err := tbl.FS(ctx)
+	if err != nil {
+		return survey{}, err
+	}
+	s, err := look(fs, tbl.CurrentSnapshot())
+	if errors.Is(err, iofs.ErrNotExist) {
+		err = errors.Join(errConflict, err)
+	}
+	return s, err
 }
 
 // look reads a snapshot's manifests.

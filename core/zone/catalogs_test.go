@@ -50,6 +50,12 @@ var onOtherCatalogs = map[string]func(*testing.T){
 	"TestMetadataStaysBounded":                        TestMetadataStaysBounded,
 	"TestDropLeavesNothingAndTouchesNoOtherDataset":   TestDropLeavesNothingAndTouchesNoOtherDataset,
 	"TestRebuildReplacesTheFlowsUnitsAndNothingElse":  TestRebuildReplacesTheFlowsUnitsAndNothingElse,
+	"TestAnUpsertReplacesDeletesAndAdds":              TestAnUpsertReplacesDeletesAndAdds,
+	"TestAnUpsertIsCommittedOnce":                     TestAnUpsertIsCommittedOnce,
+	"TestUndoBringsOldVersionsBack":                   TestUndoBringsOldVersionsBack,
+	"TestEvolveKeepsTheKey":                           TestEvolveKeepsTheKey,
+	"TestAHeldUpsertIsReleased":                       TestAHeldUpsertIsReleased,
+	"TestUpkeepAppliesTheKeysOfUpserts":               TestUpkeepAppliesTheKeysOfUpserts,
 }
 
 const otherCatalogs, onPostgres, onREST = "TestOnOtherCatalogs", "postgres", "rest"

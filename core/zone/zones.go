@@ -145,7 +145,7 @@ func (z *Zones) Create(ctx context.Context, n Name, schema *arrow.Schema, o Crea
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("dataset %q: %w", n, &SchemaError{Faults: faults})
 	}
-	fields := append(user, systemFields(n.Zone)...)
+	fields := slices.Concat(user, systemFields(n.Zone))
 	sc, err := table.ArrowSchemaToIcebergWithFreshIDs(arrow.NewSchema(fields, nil), false)
 	if err != nil {
 		return nil, fmt.Errorf("dataset %q: %w", n, err)

@@ -3,7 +3,7 @@ package zone_test
 import (
 	"math/rand/v2"
 	"os"
-	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -22,8 +22,9 @@ import (
 const changesPerUnit = 10_000
 
 // BenchmarkUpsert replaces rows of a table of a million: 100 units (QANAT_UNITS: another number) of 10,000 uniformly random keys,
-// upkeep by the default policy after every tenth. It reports the time of a unit with everything in, of upkeep, of a scan beside that
-// of a fresh table with the same rows, and of a look-up of 10,000 random keys.
+// upkeep by the default policy after every tenth. It reports the time of a unit with everything in, of upkeep, of scans turn by turn with
+// those of a fresh table with as many rows, and of a look-up of 10,000 random keys; scans and look-ups right after upkeep, and 19 units
+// later, when the last 9 are not converted.
 func BenchmarkUpsert(b *testing.B) {
 	units := int64(100)
 	if n, err := strconv.ParseInt(os.Getenv("QANAT_UNITS"), 10, 64); err == nil {
@@ -36,43 +37,89 @@ func BenchmarkUpsert(b *testing.B) {
 
 func upserts(b *testing.B, units int64) {
 	z := zonetest.Open(b, server(b))
-	aged, fresh := keyedEvents(b, z, "aged"), keyedEvents(b, z, "fresh")
-	rng := rand.New(rand.NewPCG(1, 2))
-	versions := make([]int64, benchRows)
-	upsertEvents(b, aged, 1, eventBatches(), false)
-	whole := scanTime(b, aged, benchRows)
-	var took, kept []time.Duration
-	cache := upkeep.NewCache()
-	for seq := int64(2); seq < units+2; seq++ {
-		batch := changedEvents(rng.Perm(benchRows)[:changesPerUnit], seq, versions)
+	u := &upserting{b: b, d: keyedEvents(b, z, "aged"), rng: rand.New(rand.NewPCG(1, 2)), versions: make([]int64, benchRows), cache: upkeep.NewCache()}
+	upsertEvents(b, u.d, 1, eventBatches(), false)
+	u.until(units + 1)
+	reportTime(b, "ms/unit", median(u.took))
+	reportTime(b, "ms/unit-p95", percentile(u.took, 95))
+	reportTime(b, "ms/upkeep", median(u.kept))
+	reportTime(b, "ms/upkeep-max", slices.Max(u.kept))
+	fresh := keyedEvents(b, z, "fresh")
+	upsertEvents(b, fresh, 1, versionsOf(u.versions), false)
+	scan, ratio := scanTurns(b, u.d, fresh)
+	reportTime(b, "ms/scan", scan)
+	b.ReportMetric(ratio, "scan/fresh")
+	reportTime(b, "ms/lookup", lookupTime(b, u.d, u.rng.Perm(benchRows)[:changesPerUnit]))
+	// The worst that readers meet: as many units as can be before the next conversion, and before small files are put together.
+	u.until(units + 20)
+	scan, ratio = scanTurns(b, u.d, fresh)
+	reportTime(b, "ms/scan-worst", scan)
+	b.ReportMetric(ratio, "scan/fresh-worst")
+	reportTime(b, "ms/lookup-worst", lookupTime(b, u.d, u.rng.Perm(benchRows)[:changesPerUnit]))
+}
+
+// upserting is a table under way.
+type upserting struct {
+	b          *testing.B
+	d          *zone.Dataset
+	rng        *rand.Rand
+	versions   []int64
+	seq        int64
+	took, kept []time.Duration
+	cache      *upkeep.Cache
+}
+
+// until commits units up to a number, with upkeep after each tenth.
+func (u *upserting) until(last int64) {
+	for u.seq = max(u.seq, 1); u.seq < last; {
+		u.seq++
+		batch := changedEvents(u.rng.Perm(benchRows)[:changesPerUnit], u.seq, u.versions)
 		started := time.Now()
-		upsertEvents(b, aged, seq, []arrow.RecordBatch{batch}, true)
-		took = append(took, time.Since(started))
-		if seq%10 != 1 {
+		upsertEvents(u.b, u.d, u.seq, []arrow.RecordBatch{batch}, true)
+		u.took = append(u.took, time.Since(started))
+		if u.seq%10 != 1 {
 			continue
 		}
 		started = time.Now()
-		r := upkeep.Request{Policy: upkeep.Defaults(), Visible: map[string]int64{"f": seq}, Cache: cache}
-		report, err := aged.Upkeep(b.Context(), r)
-		if err != nil {
-			b.Fatal(err)
+		r := upkeep.Request{Policy: upkeep.Defaults(), Visible: map[string]int64{"f": u.seq}, Cache: u.cache}
+		if _, err := u.d.Upkeep(u.b.Context(), r); err != nil {
+			u.b.Fatal(err)
 		}
-		kept = append(kept, time.Since(started))
-		b.Logf("after %d: unit %v, upkeep %v, %d converted, %d compacted into %d, %d files", seq, median(took[len(took)-10:]), kept[len(kept)-1],
-			report.Converted.Count, report.Compacted.Count, report.Into.Count, report.Files.After)
+		u.kept = append(u.kept, time.Since(started))
 	}
-	reportTime(b, "ms/unit", median(took))
-	reportTime(b, "ms/upkeep", median(kept))
-	scan := scanTime(b, aged, benchRows)
-	upsertEvents(b, fresh, 1, versionsOf(versions), false)
-	again := scanTime(b, fresh, benchRows)
-	reportTime(b, "ms/scan", scan)
-	reportTime(b, "ms/scan-before", whole)
-	b.ReportMetric(float64(scan)/float64(again), "scan/fresh")
-	reportTime(b, "ms/lookup", lookupTime(b, aged, rng.Perm(benchRows)[:changesPerUnit]))
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	b.ReportMetric(float64(m.Sys)/1e6, "MB-sys")
+}
+
+// scanTurns scans two tables turn by turn, so that both meet the same load, and gives the first's median and the ratio of the medians.
+func scanTurns(b *testing.B, aged, fresh *zone.Dataset) (time.Duration, float64) {
+	b.Helper()
+	var of [2][]time.Duration
+	for range 7 {
+		for i, d := range []*zone.Dataset{aged, fresh} {
+			started := time.Now()
+			_, batches, err := d.Scan(b.Context(), zone.ScanRequest{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			rows := 0
+			for batch, err := range batches {
+				if err != nil {
+					b.Fatal(err)
+				}
+				rows += int(batch.NumRows())
+				batch.Release()
+			}
+			if rows != benchRows {
+				b.Fatalf("%d rows, want %d", rows, benchRows)
+			}
+			of[i] = append(of[i], time.Since(started))
+		}
+	}
+	return median(of[0]), float64(median(of[0])) / float64(median(of[1]))
+}
+
+func percentile(d []time.Duration, p int) time.Duration {
+	sorted := slices.Sorted(slices.Values(d))
+	return sorted[len(sorted)*p/100]
 }
 
 func keyedEvents(b *testing.B, z *zone.Zones, name string) *zone.Dataset {

@@ -191,7 +191,7 @@ func (d *Decoder) decodeRelation(r *reader) (Message, error) {
 // tuple reads columns into the space, which grows to what the widest tuple needs.
 func tuple(space *[]Column, r *reader) ([]Column, error) {
 	n := r.count(int(r.uint16()), 1)
-	if cap(*space) < n {
+	if *space == nil || cap(*space) < n { // a tuple without columns is not nil
 		*space = make([]Column, n)
 	}
 	columns := (*space)[:n]

@@ -74,7 +74,7 @@ func (s *Stream) send(wants asks) error {
 	b = binary.BigEndian.AppendUint64(b, uint64(max(written, confirmed)))
 	b = binary.BigEndian.AppendUint64(b, uint64(confirmed)) // flushed
 	b = binary.BigEndian.AppendUint64(b, uint64(confirmed)) // applied
-	b = binary.BigEndian.AppendUint64(b, uint64(time.Now().UnixMicro()-epoch))
+	b = binary.BigEndian.AppendUint64(b, uint64(time.Now().UnixMicro()-epoch)) //nolint:gosec // two's complement on the wire
 	b = append(b, byte(wants))
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.settings.DeadAfter)); err != nil {
 		return err

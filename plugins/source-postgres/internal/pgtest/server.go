@@ -282,6 +282,9 @@ func (s *Server) Close() {
 	_ = os.RemoveAll(s.dir)
 }
 
+// Folder is the server's data.
+func (s *Server) Folder() string { return s.data() }
+
 // Address is host:port.
 func (s *Server) Address() string { return s.address }
 

@@ -174,7 +174,7 @@ func shutdownWithChangesInFlight(t *testing.T, server *pgtest.Server) {
 	s.exec(t, "insert into t values (2, 'b')")
 	f.changes(t, 2)
 	stopped := make(chan struct{})
-	go func() { defer close(stopped); server.Shutdown() }()
+	go func() { defer close(stopped); server.Stop() }()
 	err := f.until(t, func(replica.Frame) bool { return false })
 	if e := wantKind(t, err, replica.ShuttingDown); !e.Kind.Retryable() {
 		t.Error("a server that shuts down comes back")
@@ -184,7 +184,7 @@ func shutdownWithChangesInFlight(t *testing.T, server *pgtest.Server) {
 	config, _ := pgx.ParseConfig(s.dsn)
 	_, err = replica.Connect(t.Context(), config)
 	wantKind(t, err, replica.ConnectionLost)
-	if err := server.Launch(); err != nil {
+	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	again := follow(t, s.stream(t, confirmed))
@@ -200,7 +200,7 @@ func quietShutdown(t *testing.T, server *pgtest.Server) {
 	f := follow(t, s.stream(t, 0))
 	s.signOfLife(t, f)
 	stopped := make(chan struct{})
-	go func() { defer close(stopped); server.Shutdown() }()
+	go func() { defer close(stopped); server.Stop() }()
 	err := f.until(t, func(frame replica.Frame) bool {
 		if frame.Data == nil {
 			if err := f.stream.Idle(frame.End); err != nil {
@@ -211,7 +211,7 @@ func quietShutdown(t *testing.T, server *pgtest.Server) {
 	})
 	wantKind(t, err, replica.ShuttingDown)
 	<-stopped // before the stream is closed: everything is confirmed
-	if err := server.Launch(); err != nil {
+	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	s.connect(t)
@@ -237,11 +237,11 @@ func crash(t *testing.T, server *pgtest.Server) {
 	eventually(t, "the confirmed position reached the slot", func() bool { return s.slot(t).ConfirmedFlush == first })
 	s.exec(t, "insert into t values (2, 'b')")
 	f.changes(t, 2)
-	server.Stop()
+	server.Crash()
 	if err := f.until(t, func(replica.Frame) bool { return false }); !replica.KindOf(err).Retryable() {
 		t.Error(err)
 	}
-	if err := server.Launch(); err != nil {
+	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	again := follow(t, s.stream(t, first))

@@ -1,0 +1,143 @@
+// Package server makes ordinary connections to PostgreSQL, and says of errors what the runtime may do about them. Connections for
+// replication are package replica's.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/qanat-data/qanat/plugins/source-postgres/internal/replica"
+	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// Server is where connections go.
+type Server struct{ config *pgx.ConnConfig }
+
+// Parse reads a connection string. Its password is in no error.
+func Parse(dsn string) (*Server, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("is no connection string, expected postgres://user:password@host:port/database?sslmode=verify-full: %w", reason(err))
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "qanat"
+	}
+	return &Server{config: config}, nil
+}
+
+// reason is what is wrong, without the string itself.
+func reason(err error) error {
+	inner := errors.Unwrap(err)
+	if _, whole := errors.AsType[*url.Error](err); whole || inner == nil {
+		return errors.New("it can't be parsed")
+	}
+	return inner
+}
+
+// Replication is the settings for package replica.
+func (s *Server) Replication() *pgx.ConnConfig { return s.config.Copy() }
+
+// Database is the database's name.
+func (s *Server) Database() string {
+	if s.config.Database == "" {
+		return s.config.User
+	}
+	return s.config.Database
+}
+
+// Namespace names the server by the OpenLineage rules.
+func (s *Server) Namespace() string {
+	host := s.config.Host
+	if strings.HasPrefix(host, "/") {
+		host = "localhost"
+	}
+	return "postgres://" + net.JoinHostPort(host, strconv.Itoa(int(s.config.Port)))
+}
+
+// parameters keep the server from ending a session that reads or waits, and make it refuse to leave out rows by row security in silence.
+var parameters = map[string]string{
+	"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", "row_security": "off", "standard_conforming_strings": "on",
+}
+
+// Connect opens a connection whose values package value reads.
+func (s *Server) Connect(ctx context.Context) (*pgx.Conn, error) {
+	config := s.config.Copy()
+	maps.Copy(config.RuntimeParams, value.Session())
+	maps.Copy(config.RuntimeParams, parameters)
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, Judge(ctx, "connect", err)
+	}
+	return conn, nil
+}
+
+// Close ends a connection whatever has become of it; a nil one is none.
+func Close(ctx context.Context, conn *pgx.Conn) {
+	if conn != nil {
+		_ = conn.Close(context.WithoutCancel(ctx)) // what could go wrong has gone wrong before
+	}
+}
+
+// Judge makes an error one of the SDK's.
+func Judge(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, done := errors.AsType[*sdk.Error](err); done {
+		return err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
+	}
+	wrapped := fmt.Errorf("%s: %w", doing, err)
+	if e, ok := errors.AsType[*replica.Error](err); ok {
+		switch {
+		case e.Kind.Retryable():
+			return sdk.Retryable(wrapped, 0)
+		case e.Kind == replica.Unauthenticated:
+			return sdk.ConfigError("/dsn", "%w", wrapped)
+		}
+		return sdk.Fatal(wrapped)
+	}
+	return judgeSQL(wrapped)
+}
+
+func judgeSQL(err error) error {
+	p, said := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case said && (p.Code == "28P01" || p.Code == "28000" || p.Code == "3D000"):
+		return sdk.ConfigError("/dsn", "%w", err)
+	case said && passing(p.Code):
+		return sdk.Retryable(err, 0)
+	case said:
+		return sdk.Fatal(err)
+	}
+	return sdk.Retryable(err, 0) // the connection's: what the server refuses comes with a code
+}
+
+// passing says whether the same may succeed later: the server ends sessions, is full, or ended this one for another's sake.
+func passing(code string) bool {
+	switch code {
+	case "57P01", "57P02", "57P03", "53300", "40001", "40P01", "55P03", "55006":
+		return true
+	}
+	return strings.HasPrefix(code, "08")
+}
+
+// Lost says whether an error is the connection's end and not the server's refusal.
+func Lost(err error) bool {
+	if e, ok := errors.AsType[*replica.Error](err); ok {
+		return e.Kind == replica.ConnectionLost || e.Kind == replica.ShuttingDown || e.Kind == replica.Busy
+	}
+	return sdk.KindOf(err) == sdk.KindRetryable
+}

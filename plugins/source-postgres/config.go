@@ -66,7 +66,9 @@ var nameForm = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
 // Validate implements sdk.Validator.
 func (c *Config) Validate() error {
 	var faults []error
-	fail := func(path, format string, args ...any) { faults = append(faults, sdk.ConfigError(path, format, args...)) }
+	fail := func(path, format string, args ...any) {
+		faults = append(faults, sdk.ConfigError(path, format, args...))
+	}
 	if _, err := server.Parse(c.DSN.Reveal()); err != nil {
 		fail("/dsn", "%v", err)
 	}

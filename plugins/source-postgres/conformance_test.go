@@ -48,4 +48,3 @@ func TestFullConforms(t *testing.T) {
 		"insert into b select repeat('w', 800) || i, current_date from generate_series(1, 40000) i", "analyze")
 	conforms(t, conformance.Settings{}, map[string]any{"dsn": s.dsn, "chunk_rows": 5000}, "source.ack")
 }
-

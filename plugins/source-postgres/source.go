@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/qanat-data/qanat/plugins/source-postgres/internal/follow"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/position"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/replica"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/server"
@@ -23,7 +23,7 @@ type Source struct {
 	env    sdk.Env
 	server *server.Server
 
-	mu sync.Mutex
+	acks follow.Acks
 }
 
 // New makes a source. It connects to nothing.
@@ -71,7 +71,7 @@ func (s *Source) emitted(t *table) *arrow.Schema {
 func (s *Source) origin(t *table) string { return s.server.Database() + "." + t.String() }
 
 // Close implements sdk.Source.
-func (s *Source) Close(ctx context.Context) error { return nil }
+func (s *Source) Close(context.Context) error { return nil } //nolint:unparam // the signature is sdk.Source's
 
 // Read implements sdk.Source.
 func (s *Source) Read(ctx context.Context, req sdk.ReadRequest, out sdk.Emitter) error {
@@ -80,6 +80,8 @@ func (s *Source) Read(ctx context.Context, req sdk.ReadRequest, out sdk.Emitter)
 		return sdk.Fatal(err)
 	}
 	switch s.config.Mode {
+	case position.CDC:
+		err = s.readCDC(ctx, req, at, out)
 	default:
 		err = s.readFull(ctx, req, at, out)
 	}

@@ -86,7 +86,9 @@ func (p part) match(name string) bool {
 func slashless(text string) string { return strings.ReplaceAll(text, "/", "\x00") }
 
 // Match says whether the pattern has a table.
-func (p Pattern) Match(schema, table string) bool { return p.schema.match(schema) && p.table.match(table) }
+func (p Pattern) Match(schema, table string) bool {
+	return p.schema.match(schema) && p.table.match(table)
+}
 
 // Literal says that the pattern names one table.
 func (p Pattern) Literal() bool { return p.schema.literal && p.table.literal }

@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -119,10 +122,26 @@ func judgeSQL(err error) error {
 		return sdk.ConfigError("/dsn", "%w", err)
 	case said && passing(p.Code):
 		return sdk.Retryable(err, 0)
-	case said:
-		return sdk.Fatal(err)
+	case broken(err):
+		return sdk.Retryable(err, 0)
 	}
-	return sdk.Retryable(err, 0) // the connection's: what the server refuses comes with a code
+	return err
+}
+
+// broken says whether an error is the connection's.
+func broken(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	for _, lost := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded, syscall.ECONNRESET, syscall.EPIPE, pgconn.ErrConnClosed} {
+		if errors.Is(err, lost) {
+			return true
+		}
+	}
+	return false
 }
 
 // passing says whether the same may succeed later: the server ends sessions, is full, or ended this one for another's sake.
@@ -139,5 +158,6 @@ func Lost(err error) bool {
 	if e, ok := errors.AsType[*replica.Error](err); ok {
 		return e.Kind == replica.ConnectionLost || e.Kind == replica.ShuttingDown || e.Kind == replica.Busy
 	}
-	return sdk.KindOf(err) == sdk.KindRetryable
+	p, said := errors.AsType[*pgconn.PgError](err)
+	return sdk.KindOf(err) == sdk.KindRetryable || said && passing(p.Code) || !said && broken(err)
 }

@@ -82,6 +82,8 @@ func (s *Source) Read(ctx context.Context, req sdk.ReadRequest, out sdk.Emitter)
 	switch s.config.Mode {
 	case position.CDC:
 		err = s.readCDC(ctx, req, at, out)
+	case position.Incremental:
+		err = s.readIncremental(ctx, req, at, out)
 	default:
 		err = s.readFull(ctx, req, at, out)
 	}

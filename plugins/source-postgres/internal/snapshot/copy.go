@@ -24,6 +24,8 @@ const (
 	batchRows  = 16_384
 	batchBytes = 4 << 20
 	maxRaw     = 64 << 10
+	// mostRejects is how many rejections wait for the rows beside them.
+	mostRejects = 256
 )
 
 // CodeTooLarge is the code of rejections of rows over MaxRow.
@@ -33,8 +35,15 @@ const CodeTooLarge = "row_too_large"
 type Rows struct {
 	Record  arrow.RecordBatch
 	Rejects []sdk.Rejection
-	// Extra are, for each row of Record, the raw values of the columns that were selected behind the table's.
-	Extra [][][]byte
+	// Entries are the rows in their order, if further columns were selected: then Record has rows that are rejected, too.
+	Entries []Entry
+}
+
+// Entry is one row.
+type Entry struct {
+	Further [][]byte // raw values of the further columns
+	Row     int      // in the record, or -1
+	Reject  int      // in the rejections, or -1
 }
 
 // copier makes batches of a COPY stream.
@@ -45,16 +54,17 @@ type copier struct {
 	builders []array.Builder
 	give     func(Rows) error
 
+	further int
 	bad     []int
 	rejects []sdk.Rejection
-	extra   [][][]byte
+	entries []Entry
 	size    int64
 }
 
-// Copy reads a query's rows in binary form: those of the table's columns, and then further ones that are given as they are. The schema is of
-// the columns alone.
+// Copy reads a query's rows in binary form: so many further columns that are given as they are, and then those of the table. The schema is
+// of the table's columns alone.
 func Copy(ctx context.Context, conn *pgx.Conn, t *Table, sql string, further int, schema *arrow.Schema, alloc memory.Allocator, give func(Rows) error) error {
-	c := &copier{table: t, schema: schema, record: array.NewRecordBuilder(alloc, schema), give: give}
+	c := &copier{table: t, schema: schema, record: array.NewRecordBuilder(alloc, schema), give: give, further: further}
 	defer c.record.Release()
 	c.builders = c.record.Fields()
 	stream := value.NewCopy(len(t.Columns)+further, MaxRow, c.row)
@@ -68,29 +78,34 @@ func Copy(ctx context.Context, conn *pgx.Conn, t *Table, sql string, further int
 }
 
 func (c *copier) row(row *value.Row) error {
-	own := row.Fields[:len(c.builders)]
-	if row.Oversize {
-		c.reject(CodeTooLarge, fmt.Sprintf("the row has %d bytes, at most %d are allowed", row.Size, MaxRow), own)
-		return nil
-	}
+	own := row.Fields[c.further:]
 	if c.size > 0 && c.size+row.Size > batchBytes {
 		if err := c.flush(); err != nil {
 			return err
 		}
 	}
-	if further := row.Fields[len(own):]; len(further) > 0 {
-		c.extra = append(c.extra, clone(further))
-	}
-	if err := value.AppendRow(c.table.Columns, c.builders, own); err != nil {
-		fault, ok := errors.AsType[*value.Fault](err)
-		if !ok {
-			return err
+	entry := Entry{Row: -1, Reject: -1}
+	if row.Oversize {
+		entry.Reject = len(c.rejects)
+		c.reject(CodeTooLarge, fmt.Sprintf("the row has %d bytes, at most %d are allowed", row.Size, MaxRow), own)
+	} else {
+		entry.Row = c.builders[0].Len()
+		c.size += row.Size
+		if err := value.AppendRow(c.table.Columns, c.builders, own); err != nil {
+			fault, ok := errors.AsType[*value.Fault](err)
+			if !ok {
+				return err
+			}
+			entry.Reject = len(c.rejects)
+			c.bad = append(c.bad, entry.Row)
+			c.reject(fault.Code, fault.Error(), own)
 		}
-		c.bad = append(c.bad, c.builders[0].Len()-1)
-		c.reject(fault.Code, fault.Error(), own)
 	}
-	c.size += row.Size
-	if c.builders[0].Len() >= batchRows {
+	if c.further > 0 {
+		entry.Further = clone(row.Fields[:c.further])
+		c.entries = append(c.entries, entry)
+	}
+	if c.builders[0].Len() >= batchRows || len(c.rejects) >= mostRejects {
 		return c.flush()
 	}
 	return nil
@@ -148,23 +163,22 @@ func (c *copier) flush() error {
 		return nil
 	}
 	batch := c.record.NewRecordBatch()
-	rejects, extra, bad := c.rejects, c.extra, c.bad
-	c.size, c.rejects, c.extra, c.bad = 0, nil, nil, nil
-	if len(bad) == 0 {
-		return c.hand(batch, rejects, extra)
+	rejects, entries, bad := c.rejects, c.entries, c.bad
+	c.size, c.rejects, c.entries, c.bad = 0, nil, nil, nil
+	if len(bad) == 0 || c.further > 0 {
+		if batch.NumRows() == 0 {
+			batch.Release()
+			batch = nil
+		}
+		return c.give(Rows{Record: batch, Rejects: rejects, Entries: entries})
 	}
 	defer batch.Release()
 	parts := value.Without(batch, bad)
-	extras := without(extra, bad, int(batch.NumRows()))
 	if len(parts) == 0 {
 		return c.give(Rows{Rejects: rejects})
 	}
 	for i, part := range parts {
-		var own [][][]byte
-		if extra != nil {
-			own = extras[i]
-		}
-		if err := c.hand(part, rejects, own); err != nil {
+		if err := c.give(Rows{Record: part, Rejects: rejects}); err != nil {
 			for _, left := range parts[i+1:] {
 				left.Release()
 			}
@@ -173,28 +187,4 @@ func (c *copier) flush() error {
 		rejects = nil
 	}
 	return nil
-}
-
-func (c *copier) hand(batch arrow.RecordBatch, rejects []sdk.Rejection, extra [][][]byte) error {
-	if batch.NumRows() == 0 {
-		batch.Release()
-		batch = nil
-	}
-	return c.give(Rows{Record: batch, Rejects: rejects, Extra: extra})
-}
-
-// without cuts a list as value.Without cuts a batch.
-func without(list [][][]byte, bad []int, n int) [][][][]byte {
-	if list == nil {
-		return nil
-	}
-	var parts [][][][]byte
-	from := 0
-	for _, row := range append(bad[:len(bad):len(bad)], n) {
-		if row > from {
-			parts = append(parts, list[from:row])
-		}
-		from = row + 1
-	}
-	return parts
 }

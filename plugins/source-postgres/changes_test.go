@@ -35,7 +35,9 @@ func TestTypesAreTheSameOnEachWay(t *testing.T) {
 		values = append(values, "("+v+")::"+name)
 	}
 	s.exec(t, "create table t (id int primary key, "+strings.Join(columns, ", ")+")")
-	insert := func(id int) string { return fmt.Sprintf("insert into t values (%d, %s)", id, strings.Join(values, ", ")) }
+	insert := func(id int) string {
+		return fmt.Sprintf("insert into t values (%d, %s)", id, strings.Join(values, ", "))
+	}
 	s.exec(t, insert(1), "insert into t values (2)")
 	config := cdc("t")
 	r := s.follow(t, config, nil, nil)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -32,6 +33,7 @@ func conforms(t *testing.T, settings conformance.Settings, config map[string]any
 		t.Fatal(err)
 	}
 	for _, r := range report.Results {
+		t.Logf("%s %v", r.ID, r.Duration)
 		switch {
 		case r.Status == conformance.Failed:
 			t.Errorf("%s: %s\n%v", r.ID, r.Detail, r.Notes)
@@ -48,3 +50,5 @@ func TestFullConforms(t *testing.T) {
 		"insert into b select repeat('w', 800) || i, current_date from generate_series(1, 40000) i", "analyze")
 	conforms(t, conformance.Settings{}, map[string]any{"dsn": s.dsn, "chunk_rows": 5000}, "source.ack")
 }
+
+func regexpOf(text string) *regexp.Regexp { return regexp.MustCompile(text) }

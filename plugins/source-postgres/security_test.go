@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgtest"
+	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/conformance"
+	"github.com/qanat-data/qanat/sdk/plugintest"
+)
+
+// as is the DSN of another role.
+func (s *site) as(t testing.TB, role, password string) sdk.Secret {
+	t.Helper()
+	u, err := url.Parse(s.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, password)
+	return sdk.Secret(u.String())
+}
+
+// The README names these rights, and no others.
+func TestARoleWithTheLeastRights(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "create table t (id int primary key, v text, at timestamptz default now())", "create table hidden (id int primary key)",
+		"create table guarded (id int primary key)", "insert into t values (1, 'a'), (2, 'b')", "insert into guarded values (1)", "alter table guarded enable row level security")
+	database := one[string](t, s, "select current_database()::text")
+	reader, follower, maker := "r_"+database, "f_"+database, "m_"+database
+	const password = "very-hidden-7f3a"
+	s.exec(t, "create role "+reader+" login password '"+password+"'", "grant select on t to "+reader,
+		"create role "+follower+" login replication password '"+password+"'", "grant select on t to "+follower,
+		"create role "+maker+" login replication password '"+password+"'", "grant create on database "+database+" to "+maker)
+	t.Cleanup(func() {
+		s.dropSlots()
+		for _, role := range []string{reader, follower, maker} {
+			_, _ = s.sql.Exec(t.Context(), "drop owned by "+role)
+		}
+	})
+	for _, config := range []Config{{}, {Mode: "incremental", Cursor: &Cursor{Column: "at"}}} {
+		config.DSN = s.as(t, reader, password)
+		if summary, err := s.source(t, config).Test(t.Context()); err != nil || !strings.Contains(summary, "1 tables") {
+			t.Errorf("%s, %v", summary, err)
+		}
+		if r := s.read(t, config, nil); r.Rows("t") != 2 || len(r.Schemas) != 1 {
+			t.Errorf("%d rows", r.Rows("t"))
+		}
+	}
+	follows := Config{Mode: "cdc", DSN: s.as(t, follower, password), Tables: []string{"t"}}
+	_, err := s.source(t, follows).Test(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "lacks CREATE on the database") {
+		t.Errorf("got %v", err)
+	}
+	unable := follows
+	unable.DSN = s.as(t, reader, password)
+	if _, err := s.source(t, unable).Test(t.Context()); err == nil || !strings.Contains(err.Error(), "lacks REPLICATION") {
+		t.Errorf("got %v", err)
+	}
+	s.exec(t, "create publication qanat_"+database+" for table t with (publish_via_partition_root = true)")
+	if summary, err := s.source(t, follows).Test(t.Context()); err != nil || !strings.Contains(summary, "create it at the first read") {
+		t.Errorf("%s, %v", summary, err)
+	}
+	first := s.read(t, follows, nil)
+	s.exec(t, "update t set v = 'c' where id = 1")
+	second := s.read(t, follows, last(t, first))
+	if first.Rows("t") != 2 || second.Rows("t") != 1 {
+		t.Errorf("%d and %d rows", first.Rows("t"), second.Rows("t"))
+	}
+	if err := s.source(t, follows).Ack(t.Context(), last(t, second)); err != nil {
+		t.Error(err)
+	}
+	s.dropSlots()
+	s.exec(t, "drop publication qanat_"+database, "alter table t owner to "+maker)
+	makes := Config{Mode: "cdc", DSN: s.as(t, maker, password), Tables: []string{"t"}}
+	if _, err := s.source(t, makes).Test(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if r := s.read(t, makes, nil); r.Rows("t") != 2 {
+		t.Errorf("%d rows", r.Rows("t"))
+	}
+	s.exec(t, "grant select on guarded to "+reader)
+	_, err = s.tryRead(t, Config{DSN: s.as(t, reader, password), Tables: []string{"guarded"}}, nil)
+	if err == nil || !strings.Contains(err.Error(), "row-level security") {
+		t.Errorf("rows are left out in silence: %v", err)
+	}
+	_, err = s.tryRead(t, Config{DSN: s.as(t, reader, password), Tables: []string{"hidden"}}, nil)
+	if err == nil || !strings.Contains(err.Error(), "may not read") {
+		t.Errorf("got %v", err)
+	}
+	_, err = s.source(t, Config{DSN: s.as(t, reader, password+"x")}).Test(t.Context())
+	if sdk.KindOf(err) != sdk.KindConfig || strings.Contains(err.Error(), password) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// authority makes a certificate for 127.0.0.1, and returns the files of its authority, itself and its key, which the server may read.
+func authority(t *testing.T) (ca, cert, key string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "qanat-tls-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	root, leaf := newKey(t), newKey(t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	server := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "server"}, NotBefore: template.NotBefore, NotAfter: template.NotAfter,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	file := func(name, kind string, der []byte, err error) string {
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, account := range []string{"postgres", "nobody"} {
+			if found, err := user.Lookup(account); err == nil && os.Getuid() == 0 {
+				uid, _ := strconv.Atoi(found.Uid)
+				gid, _ := strconv.Atoi(found.Gid)
+				if err := os.Chown(path, uid, gid); err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+		}
+		return path
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &root.PublicKey, root)
+	ca = file("ca.pem", "CERTIFICATE", der, err)
+	der, err = x509.CreateCertificate(rand.Reader, server, template, &leaf.PublicKey, root)
+	cert = file("server.pem", "CERTIFICATE", der, err)
+	der, err = x509.MarshalPKCS8PrivateKey(leaf)
+	return ca, cert, file("server.key", "PRIVATE KEY", der, err)
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func TestConnectionsAreVerified(t *testing.T) {
+	t.Parallel()
+	ca, cert, key := authority(t)
+	server := pgtest.Own(t, "ssl=on", "ssl_cert_file="+cert, "ssl_key_file="+key)
+	s := newSiteOn(t, server, "create table t (id int primary key)", "insert into t values (1)")
+	config := cdc("t")
+	config.DSN = sdk.Secret(s.dsn + "?sslmode=verify-full&sslrootcert=" + ca)
+	var log bytes.Buffer
+	r := &plugintest.Recorder{}
+	defer r.Release()
+	secured := false
+	r.OnCheckpoint = func(sdk.Position) error {
+		return s.sql.QueryRow(t.Context(), "select bool_and(s.ssl) from pg_stat_ssl s join pg_stat_activity a using (pid) where application_name = 'qanat'").Scan(&secured)
+	}
+	source := s.source(t, config)
+	source.env.Log = hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Trace})
+	if err := source.Read(t.Context(), sdk.ReadRequest{}, r); err != nil || !secured || r.Rows("t") != 1 {
+		t.Errorf("%v, secured: %t", err, secured)
+	}
+	if strings.Contains(log.String(), server.Password()) || log.Len() == 0 {
+		t.Errorf("the log says %s", log.String())
+	}
+	other, _, _ := authority(t)
+	for _, c := range []struct{ dsn, want string }{
+		{s.dsn + "?sslmode=verify-full&sslrootcert=" + other, "certificate"},
+		{strings.Replace(s.dsn, "127.0.0.1", "localhost", 1) + "?sslmode=verify-full&sslrootcert=" + ca, "certificate"},
+	} {
+		config.DSN = sdk.Secret(c.dsn)
+		_, err := s.source(t, config).Test(t.Context())
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), server.Password()) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// Rows of two fresh reads differ in _pos, so the checks that compare them say nothing here; that of cancelling reads twice at once, and a
+// slot is one reader's.
+func TestCDCConforms(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "create table a (id int primary key, v text)", "create table b (id uuid primary key, v text)",
+		"insert into a select i, repeat('v', 1000) || i from generate_series(1, 40000) i", "insert into b select md5(i::text)::uuid, repeat('w', 800) from generate_series(1, 30000) i")
+	no := regexpOf(`^(start|describe|config|end|leak|stdout|secrets|source[.](discover|read|covered|ack|ack[.]late|follow|position)$)`)
+	conforms(t, conformance.Settings{Run: no}, map[string]any{"dsn": s.dsn, "mode": "cdc", "chunk_rows": 5000}, "source.slow")
+}

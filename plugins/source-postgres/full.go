@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -37,6 +38,9 @@ func (s *Source) readFull(ctx context.Context, req sdk.ReadRequest, at *position
 	if err := known(at, tables); err != nil {
 		return err
 	}
+	if err := sameKeys(at, tables); err != nil {
+		return err
+	}
 	at.Identity = identity
 	if begun(at) && at.LSN != session.LSN {
 		s.env.Log.Info("a read goes on in a new snapshot: what is read from here on is as of now, what was read before as of then", "before", at.LSN, "now", session.LSN)
@@ -52,6 +56,24 @@ func (s *Source) readFull(ctx context.Context, req sdk.ReadRequest, at *position
 		return err
 	}
 	return wait(ctx, req.Stop)
+}
+
+// sameKeys says whether tables that were read in part still have the order in which they were read.
+func sameKeys(at *position.Position, tables []*table) error {
+	for _, t := range tables {
+		was := at.Tables[t.Stream]
+		if was == nil || was.Done || !was.Begun() {
+			continue
+		}
+		var now []string
+		if t.Key != nil {
+			now = t.Key.Names()
+		}
+		if !slices.Equal(was.Key, now) {
+			return sdk.Fatal(fmt.Errorf("table %s was read in part by the key %v, and its key is now %v: start the pipeline from the beginning, or give the table another stream", t, was.Key, now))
+		}
+	}
+	return nil
 }
 
 func wait(ctx context.Context, stop <-chan struct{}) error {
@@ -196,7 +218,10 @@ func (r *tablesRead) Rows(ctx context.Context, c snapshot.Chunk, rows snapshot.R
 func (r *tablesRead) End(ctx context.Context, c snapshot.Chunk) error {
 	t := r.by[c.Table]
 	p := r.position.Tables[t.Stream]
-	p.After, p.Block, p.Done = c.End.After, c.End.Block, c.End.Done
+	p.After, p.Block, p.Done, p.Key = c.End.After, c.End.Block, c.End.Done, nil
+	if len(p.After) > 0 {
+		p.Key = c.Table.Key.Names()
+	}
 	r.report(t, p.Done)
 	return r.checkpoint(ctx)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,12 +167,6 @@ func column(rows []row, name string) []string {
 	for _, r := range rows {
 		out = append(out, fmt.Sprint(r[name]))
 	}
-	return out
-}
-
-func sorted(list []string) []string {
-	out := slices.Clone(list)
-	slices.Sort(out)
 	return out
 }
 

@@ -121,7 +121,7 @@ func (r *incrementalRead) cursor(t *table) (*tableCursor, error) {
 	if len(t.names) == 0 {
 		return nil, sdk.ConfigError(t.path+"/key", "mode incremental needs a key for table %s, which has no primary key", t)
 	}
-	found := t.Table.Column(settings.Column)
+	found := t.Column(settings.Column)
 	if found == nil {
 		return nil, sdk.ConfigError(path+"/column", "table %s has no column %q, it has %s", t, settings.Column, columnNames(t.Table.Table))
 	}

@@ -71,7 +71,7 @@ func (s *Source) emitted(t *table) *arrow.Schema {
 func (s *Source) origin(t *table) string { return s.server.Database() + "." + t.String() }
 
 // Close implements sdk.Source.
-func (s *Source) Close(context.Context) error { return nil } //nolint:unparam // the signature is sdk.Source's
+func (s *Source) Close(context.Context) error { return nil }
 
 // Read implements sdk.Source.
 func (s *Source) Read(ctx context.Context, req sdk.ReadRequest, out sdk.Emitter) error {

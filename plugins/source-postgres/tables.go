@@ -202,12 +202,12 @@ func documented(f arrow.Field, c catalog.Column) arrow.Field {
 func (t *table) check(mode string) error {
 	var faults []error
 	for i, name := range t.settings.Columns {
-		if t.Table.Column(name) == nil {
+		if t.Column(name) == nil {
 			faults = append(faults, sdk.ConfigError(item(t.path+"/columns", i), "table %s has no column %q, it has %s", t, name, columnNames(t.Table.Table)))
 		}
 	}
 	for i, name := range t.settings.Key {
-		if t.Table.Column(name) == nil {
+		if t.Column(name) == nil {
 			faults = append(faults, sdk.ConfigError(item(t.path+"/key", i), "table %s has no column %q, it has %s", t, name, columnNames(t.Table.Table)))
 		}
 	}
@@ -215,12 +215,12 @@ func (t *table) check(mode string) error {
 		return sdk.ConfigError("/exclude", "table %s has no columns that could be read: exclude it", t)
 	}
 	for _, name := range t.names {
-		if !slices.ContainsFunc(t.Columns, func(c *value.Column) bool { return c.Name == name }) && t.Table.Column(name) != nil {
+		if !slices.ContainsFunc(t.Columns, func(c *value.Column) bool { return c.Name == name }) && t.Column(name) != nil {
 			faults = append(faults, sdk.ConfigError(t.path+"/columns", "lacks %q, a column of the key of table %s", name, t))
 		}
 	}
 	for _, name := range change.Names() {
-		if mode == position.CDC && t.Table.Column(name) != nil {
+		if mode == position.CDC && t.Column(name) != nil {
 			faults = append(faults, sdk.ConfigError(t.path+"/columns", "column %q of table %s has the name of a column that describes changes: leave it out", name, t))
 		}
 	}

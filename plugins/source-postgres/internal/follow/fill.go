@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -109,11 +110,11 @@ func (f *Follower) besideFill(ctx context.Context, t *table, c *pgoutput.Change,
 // again: nobody knows what the row had.
 func (f *Follower) complete(ctx context.Context, t *table, u *tuple, key []string) (bool, error) {
 	var missing []int
-	sql := "select pg_current_wal_insert_lsn()::text"
+	columns := []string{"pg_current_wal_insert_lsn()::text"}
 	for j, i := range t.places {
 		if u.row[i].Kind == pgoutput.KindUnchanged && u.known(i).Kind == pgoutput.KindUnchanged {
 			missing = append(missing, i)
-			sql += ", " + pgx.Identifier{t.columns[j].Name}.Sanitize()
+			columns = append(columns, pgx.Identifier{t.columns[j].Name}.Sanitize())
 		}
 	}
 	if len(missing) == 0 {
@@ -123,7 +124,8 @@ func (f *Follower) complete(ctx context.Context, t *table, u *tuple, key []strin
 	if err != nil {
 		return false, err
 	}
-	results, err := conn.PgConn().Exec(ctx, sql+" from "+t.From()+" where "+t.fill.key.Condition("=", key)).ReadAll()
+	sql := "select " + strings.Join(columns, ", ") + " from " + t.From() + " where " + t.fill.key.Condition("=", key)
+	results, err := conn.PgConn().Exec(ctx, sql).ReadAll()
 	if err != nil {
 		return false, fmt.Errorf("look up a row of table %s: %w", t, err)
 	}

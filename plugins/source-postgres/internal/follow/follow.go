@@ -207,7 +207,9 @@ func (f *Follower) checkpoint(ctx context.Context) error {
 		*known = position.Table{OID: t.OID, Print: t.print, Done: t.fill == nil}
 		if t.fill != nil {
 			p.Phase = position.Snapshot
-			known.After = t.fill.after
+			if known.After = t.fill.after; len(known.After) > 0 {
+				known.Key = t.fill.key.Names()
+			}
 			if t.fill.again {
 				known.Block = 1 // something of it was emitted
 			}

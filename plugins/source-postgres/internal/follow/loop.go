@@ -120,29 +120,34 @@ func (f *Follower) session(ctx context.Context) error {
 
 // loop takes frames, and does between transactions what is due.
 func (f *Follower) loop(ctx context.Context, stream *replica.Stream, assembler *pgoutput.Assembler) error {
-	var beat context.Context
-	var cancel context.CancelFunc
-	next := func() { beat, cancel = context.WithTimeout(ctx, tick) }
-	next()
-	defer func() { cancel() }()
+	for {
+		done, err := f.beatOf(ctx, stream, assembler)
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// beatOf takes frames for a while.
+func (f *Follower) beatOf(ctx context.Context, stream *replica.Stream, assembler *pgoutput.Assembler) (bool, error) {
+	beat, cancel := context.WithTimeout(ctx, tick)
+	defer cancel()
 	for {
 		done, err := f.between(ctx, stream)
 		if err != nil || done {
-			return err
+			return done, err
 		}
 		frame, err := stream.Receive(beat)
 		if err != nil {
 			if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-				cancel()
-				next()
-				continue
+				return false, nil
 			}
-			return err
+			return false, err
 		}
 		f.pulse.sent = frame.Sent
 		if frame.Data != nil {
 			if err := assembler.Push(ctx, frame.Data); err != nil {
-				return err
+				return false, err
 			}
 			continue
 		}

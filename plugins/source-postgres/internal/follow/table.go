@@ -61,12 +61,12 @@ func (f *Follower) add(in Table) {
 	known := f.Position.Tables[t.Stream]
 	if known == nil || !known.Done {
 		t.fill = &fill{}
-		if in.Table.Key != nil && in.Table.Key.Exact() {
-			t.fill.key = in.Table.Key
+		if in.Key != nil && in.Key.Exact() {
+			t.fill.key = in.Key
 		}
 		if known != nil && known.Begun() {
 			t.fill.after = known.After
-			t.fill.again = t.fill.key == nil || known.Block > 0
+			t.fill.again = t.fill.key == nil || known.Block > 0 || !slices.Equal(known.Key, t.fill.key.Names())
 		}
 		if t.fill.again {
 			t.fill.after = nil
@@ -186,11 +186,11 @@ func (f *Follower) learn(ctx context.Context, r *pgoutput.Relation) error {
 
 // documented adds what the catalogue said about a column, which the stream does not tell.
 func (t *table) documented(f arrow.Field) arrow.Field {
-	at := t.Table.Schema.FieldIndices(f.Name)
+	at := t.Schema.FieldIndices(f.Name)
 	if len(at) == 0 {
 		return f
 	}
-	doc, ok := t.Table.Schema.Field(at[0]).Metadata.GetValue(sdk.MetaDoc)
+	doc, ok := t.Schema.Field(at[0]).Metadata.GetValue(sdk.MetaDoc)
 	if !ok {
 		return f
 	}

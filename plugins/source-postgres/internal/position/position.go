@@ -50,6 +50,7 @@ type Table struct {
 	OID   uint32   `json:"oid"`
 	Print string   `json:"print"` // fingerprint of its columns
 	Done  bool     `json:"done,omitempty"`
+	Key   []string `json:"key,omitempty"`   // columns that After is of
 	After []string `json:"after,omitempty"` // the key of the last row that was read
 	Block int64    `json:"block,omitempty"` // the first page that was not read, of a table that is read by pages
 
@@ -111,6 +112,9 @@ func Decode(raw sdk.Position, mode string) (*Position, error) {
 	for name, t := range p.Tables {
 		if t == nil || t.OID == 0 {
 			return nil, fmt.Errorf("the position has nothing about stream %q", name)
+		}
+		if len(t.Key) != len(t.After) {
+			return nil, fmt.Errorf("the position of stream %q has %d values for a key of %d columns", name, len(t.After), len(t.Key))
 		}
 	}
 	if p.Tables == nil {

@@ -72,8 +72,8 @@ func (s *Stream) send(wants asks) error {
 	b := make([]byte, 0, 39)
 	b = append(b, 'd', 0, 0, 0, 38, 'r')
 	b = binary.BigEndian.AppendUint64(b, uint64(max(written, confirmed)))
-	b = binary.BigEndian.AppendUint64(b, uint64(confirmed)) // flushed
-	b = binary.BigEndian.AppendUint64(b, uint64(confirmed)) // applied
+	b = binary.BigEndian.AppendUint64(b, uint64(confirmed))                    // flushed
+	b = binary.BigEndian.AppendUint64(b, uint64(confirmed))                    // applied
 	b = binary.BigEndian.AppendUint64(b, uint64(time.Now().UnixMicro()-epoch)) //nolint:gosec // two's complement on the wire
 	b = append(b, byte(wants))
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.settings.DeadAfter)); err != nil {

@@ -70,7 +70,7 @@ func TestTruncateWhileATableIsRead(t *testing.T) {
 	s := newSite(t, "create table a (id int primary key)", "create table t (id int primary key, v text)", "insert into t select i, 'x' from generate_series(1, 20000) i")
 	at := last(t, s.read(t, cdc("a"), nil))
 	other := s.connect(t)
-	r := s.follow(t, cdc("a", "t"), at, at, func(points int) {
+	r := s.follow(t, cdc("a", "t"), at, at, func(_ *units, points int) {
 		if points != 1 {
 			return
 		}
@@ -155,7 +155,11 @@ func TestServerRestartsAndBrokenConnections(t *testing.T) {
 	proxy, through := pgtest.Through(t, s.dsn)
 	config := cdc("t")
 	config.DSN = sdk.Secret(through)
-	r := s.follow(t, config, nil, nil)
+	r := s.follow(t, config, nil, nil, func(u *units, _ int) {
+		if rows := u.Rows("t"); rows%40_000 != 0 {
+			t.Errorf("a checkpoint inside of a transaction, after %d rows", rows)
+		}
+	})
 	eventually(t, "the read began", func() bool { return r.at() != nil })
 	next := 0
 	for pass, breaks := range []func(){

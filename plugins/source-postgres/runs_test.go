@@ -24,7 +24,7 @@ type units struct {
 	committed int // batches
 	position  sdk.Position
 	points    []sdk.Position
-	hook      func(points int) // runs in the read at each checkpoint
+	hook      func(u *units, points int) // runs in the read at each checkpoint
 }
 
 func newUnits(t testing.TB) *units {
@@ -35,7 +35,7 @@ func newUnits(t testing.TB) *units {
 		u.committed, u.position = len(u.Batches), slices.Clone(pos)
 		u.points = append(u.points, u.position)
 		if u.hook != nil {
-			u.hook(len(u.points))
+			u.hook(u, len(u.points))
 		}
 		return nil
 	}
@@ -75,7 +75,7 @@ type running struct {
 }
 
 // follow begins a read that follows.
-func (s *site) follow(t testing.TB, c Config, at sdk.Position, acked sdk.Position, hooks ...func(int)) *running {
+func (s *site) follow(t testing.TB, c Config, at sdk.Position, acked sdk.Position, hooks ...func(*units, int)) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{units: newUnits(t), source: s.source(t, c), stop: make(chan struct{}), cancel: cancel, ended: make(chan struct{})}

@@ -50,6 +50,7 @@ func (f *Follower) sessions(ctx context.Context) error {
 		if f.inside {
 			f.resumed.lsn, f.resumed.ordinal = f.tx.LSN, f.delivered
 			f.inside = false
+			f.hold = max(f.hold, f.tx.LSN+1) // no checkpoint before the rest of it has come
 		}
 		if f.waitOrStop(ctx, pause) {
 			return ctx.Err()

@@ -30,7 +30,7 @@ func (f *Follower) sessions(ctx context.Context) error {
 		err := f.session(ctx)
 		limit := reconnectFor
 		switch {
-		case err == nil || ctx.Err() != nil:
+		case err == nil || ctx.Err() != nil || errors.Is(err, errInside):
 			return err
 		case replica.KindOf(err) == replica.SlotInUse:
 			limit = waitForTheSlot
@@ -53,10 +53,24 @@ func (f *Follower) sessions(ctx context.Context) error {
 			f.hold = max(f.hold, f.tx.LSN+1) // no checkpoint before the rest of it has come
 		}
 		if f.waitOrStop(ctx, pause) {
-			return ctx.Err()
+			return f.last(ctx)
 		}
 		pause = min(2*pause, longestPause)
 	}
+}
+
+// errInside is the end of a read whose last rows no checkpoint can follow.
+var errInside = sdk.Retryable(errors.New("the read was stopped inside of a transaction, or of a chunk that the stream has not passed: what came of it is read again"), 0)
+
+// last ends a read that has no stream.
+func (f *Follower) last(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case f.at < f.hold:
+		return errInside
+	}
+	return f.checkpoint(ctx)
 }
 
 // waitOrStop says whether there is nothing left to wait for.
@@ -167,8 +181,7 @@ func (f *Follower) between(ctx context.Context, stream *replica.Stream) (bool, e
 		case !f.inside && f.at >= f.hold:
 			return true, f.checkpoint(ctx)
 		case now.Sub(f.stopped) > stopPatience:
-			f.Log.Warn("stopped inside of a transaction or a chunk: what was read of it is read again")
-			return true, nil
+			return true, errInside
 		}
 		return false, nil
 	}

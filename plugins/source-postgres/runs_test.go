@@ -21,7 +21,7 @@ type units struct {
 	t testing.TB
 
 	mu        sync.Mutex
-	committed int // batches
+	committed []sdk.Batch
 	position  sdk.Position
 	points    []sdk.Position
 	hook      func(u *units, points int) // runs in the read at each checkpoint
@@ -32,7 +32,7 @@ func newUnits(t testing.TB) *units {
 	u.OnCheckpoint = func(pos sdk.Position) error {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		u.committed, u.position = len(u.Batches), slices.Clone(pos)
+		u.committed, u.position = slices.Clip(u.Batches), slices.Clone(pos)
 		u.points = append(u.points, u.position)
 		if u.hook != nil {
 			u.hook(u, len(u.points))
@@ -55,7 +55,7 @@ func (u *units) changes(stream string) []row {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var out []row
-	for _, b := range u.Batches[:u.committed] {
+	for _, b := range u.committed {
 		if b.Stream == stream {
 			out = append(out, rowsOf(u.t, b.Record)...)
 		}

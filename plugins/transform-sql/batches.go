@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/change"
 )
 
 // batches runs the query over each batch alone.
@@ -24,11 +26,15 @@ type batches struct {
 
 // lane is one input on its way through the query.
 type lane struct {
-	table  *table
-	result *result
-	output string
-	shape  sdk.Cardinality
-	probe  *probe // nil if the query has none
+	table   *table
+	result  *result
+	input   sdk.SchemaChange
+	output  string
+	query   string
+	shape   sdk.Cardinality
+	probe   *probe       // nil if the query has none
+	holds   bool         // the input's rows are changes
+	changes *changeQuery // of such an input
 }
 
 func newBatches(ctx context.Context, c Config, db *database, alloc memory.Allocator) (*batches, error) {
@@ -50,9 +56,9 @@ func (b *batches) plan(ctx context.Context, in []sdk.SchemaChange) (sdk.Plan, er
 		if err != nil {
 			return sdk.Plan{}, err
 		}
-		plan.Cardinality = wider(plan.Cardinality, l.shape)
-		output := sdk.PlannedOutput{Name: l.output, Schema: l.result.schema}
-		plan.Lineage = append(plan.Lineage, sdk.DerivedFromAll([]sdk.SchemaChange{input}, []sdk.PlannedOutput{output})...)
+		plan.Cardinality = wider(plan.Cardinality, l.cardinality())
+		output, lineage := l.describe()
+		plan.Lineage = append(plan.Lineage, lineage...)
 		if plan.Outputs, err = addOutput(plan.Outputs, output); err != nil {
 			return sdk.Plan{}, err
 		}
@@ -60,15 +66,32 @@ func (b *batches) plan(ctx context.Context, in []sdk.SchemaChange) (sdk.Plan, er
 	return plan, nil
 }
 
+func (l *lane) cardinality() sdk.Cardinality {
+	if l.changes != nil {
+		return l.changes.cardinality()
+	}
+	return l.shape
+}
+
+// describe says what comes of the input.
+func (l *lane) describe() (sdk.PlannedOutput, []sdk.ColumnLineage) {
+	if q := l.changes; q != nil {
+		return sdk.PlannedOutput{Name: l.output, Schema: q.schema, Key: q.outKey}, q.lineage(l.output)
+	}
+	output := sdk.PlannedOutput{Name: l.output, Schema: l.result.schema}
+	return output, sdk.DerivedFromAll([]sdk.SchemaChange{l.input}, []sdk.PlannedOutput{output})
+}
+
 // addOutput lets several inputs share an output if their results are alike.
 func addOutput(outputs []sdk.PlannedOutput, one sdk.PlannedOutput) ([]sdk.PlannedOutput, error) {
-	for _, other := range outputs {
+	for i, other := range outputs {
 		if other.Name != one.Name {
 			continue
 		}
 		if !other.Schema.Equal(one.Schema) {
 			return nil, sdk.ConfigError("/output", "the inputs give results of different columns, which can't share output %q", one.Name)
 		}
+		outputs[i].Key = nil // rows of two inputs may have one key
 		return outputs, nil
 	}
 	return append(outputs, one), nil
@@ -77,20 +100,15 @@ func addOutput(outputs []sdk.PlannedOutput, one sdk.PlannedOutput) ([]sdk.Planne
 // lane prepares an input, or finds it as an earlier plan left it.
 func (b *batches) lane(ctx context.Context, in sdk.SchemaChange) (*lane, error) {
 	old, known := b.lanes[in.Stream]
-	if known && old.table.schema.Equal(in.Schema) {
+	if known && old.input.Schema.Equal(in.Schema) && slices.Equal(old.input.Key, in.Key) {
 		return old, nil
 	}
-	t, err := newTable(ctx, b.db, in)
-	if err != nil {
-		return nil, err
-	}
-	l := &lane{table: t, output: in.Stream}
+	l := &lane{input: in, output: in.Stream, query: b.config.Query}
 	if b.config.Output != "" {
 		l.output = b.config.Output
 	}
-	if err := b.prepare(ctx, l); err != nil {
-		b.current = nil
-		return nil, errors.Join(err, t.drop(ctx, b.db))
+	if err := b.open(ctx, l); err != nil {
+		return nil, err
 	}
 	b.lanes[in.Stream] = l
 	if known {
@@ -99,9 +117,38 @@ func (b *batches) lane(ctx context.Context, in sdk.SchemaChange) (*lane, error) 
 	return l, nil
 }
 
+// open makes the lane's table and prepares the query for it.
+func (b *batches) open(ctx context.Context, l *lane) error {
+	var err error
+	if l.holds, err = isChanges(l.input); err != nil {
+		return err
+	}
+	table := l.input
+	if l.holds {
+		if err := namesChanges(ctx, b.db, b.config.Query, l.blame()); err != nil {
+			return err
+		}
+		table.Schema = change.Table(l.input.Schema)
+	}
+	if l.table, err = newTable(ctx, b.db, table); err != nil {
+		return err
+	}
+	if err = b.prepare(ctx, l); err == nil && l.holds {
+		err = b.prepareChanges(ctx, l)
+	}
+	if err != nil {
+		b.current = nil
+		return errors.Join(err, l.table.drop(ctx, b.db))
+	}
+	return nil
+}
+
+// blame begins the messages about a lane.
+func (l *lane) blame() string { return fmt.Sprintf("input %q: ", l.input.Stream) }
+
 // prepare finds out what the query makes of the input, on the empty table.
 func (b *batches) prepare(ctx context.Context, l *lane) error {
-	blame := fmt.Sprintf("input %q: ", l.table.stream)
+	blame := l.blame()
 	if err := b.use(ctx, l); err != nil {
 		return planFault(ctx, blame, err)
 	}
@@ -114,8 +161,7 @@ func (b *batches) prepare(ctx context.Context, l *lane) error {
 		return planFault(ctx, blame, err)
 	}
 	if l.shape, err = cardinalityOf(plan); err != nil {
-		return sdk.ConfigError("/query", "%sthe query can't run batch by batch, because %v; set collect: true to run it over all of the input",
-			blame, err)
+		return l.notRowWise(err)
 	}
 	schema, rows, err := b.db.records(ctx, b.config.Query)
 	if err != nil {
@@ -125,10 +171,22 @@ func (b *batches) prepare(ctx context.Context, l *lane) error {
 	if l.result, err = newResult(b.alloc, columns, schema); err != nil {
 		return planFault(ctx, blame, err)
 	}
+	if l.holds {
+		return nil
+	}
 	if l.probe, err = newProbe(ctx, b.db, b.config.Query); err != nil {
 		return planFault(ctx, blame, err)
 	}
 	return nil
+}
+
+// notRowWise refuses a query that can't run batch by batch.
+func (l *lane) notRowWise(reason error) error {
+	if l.holds {
+		return refused(l.input, reason)
+	}
+	return sdk.ConfigError("/query", "%sthe query can't run batch by batch, because %v; set collect: true to run it over all of the input",
+		l.blame(), reason)
 }
 
 // use points the names of the query at the input's table.
@@ -159,6 +217,9 @@ func (b *batches) apply(ctx context.Context, in sdk.Batch, out sdk.Output) error
 	l, ok := b.lanes[in.Stream]
 	if !ok {
 		return sdk.Fatal(fmt.Errorf("a batch of input %q, which was not planned", in.Stream))
+	}
+	if l.changes != nil {
+		return b.applyChanges(ctx, l, in, out)
 	}
 	if err := b.use(ctx, l); err != nil {
 		return runFault(ctx, err)
@@ -221,7 +282,7 @@ func (b *batches) loaded(ctx context.Context, l *lane, rows arrow.RecordBatch, d
 }
 
 func (b *batches) query(ctx context.Context, l *lane) (arrow.RecordBatch, error) {
-	_, chunks, err := b.db.records(ctx, b.config.Query)
+	_, chunks, err := b.db.records(ctx, l.query)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/change"
 	"github.com/qanat-data/qanat/sdk/plugintest"
 )
 
@@ -30,15 +32,59 @@ func BenchmarkCollect(b *testing.B) {
 	measure(b, Config{Query: "select kind, count(*) as n, max(id) as last from input group by kind", Collect: true}, 65536, 0)
 }
 
+// BenchmarkChanges measures changes of five columns, as they come with and without whole old rows.
+func BenchmarkChanges(b *testing.B) {
+	for _, old := range []bool{false, true} {
+		b.Run(fmt.Sprintf("rows=8192/before=%v", old), func(b *testing.B) {
+			record := ordersChanged(b, 8192, old)
+			defer record.Release()
+			run(b, Config{Query: "select id, lower(email) as email, amount::decimal(12,2) as amount, input.at from input where id % 10 > 0"}, record, "id")
+		})
+	}
+}
+
+func ordersChanged(b *testing.B, rows int, old bool) arrow.RecordBatch {
+	plain := orders(rows, 0)
+	defer plain.Release()
+	builder := change.NewBuilder(memory.DefaultAllocator, plain.Schema(), []string{"id"})
+	defer builder.Release()
+	for range rows {
+		for i := range int(plain.NumCols()) {
+			builder.Column(i).AppendNull()
+		}
+		builder.Append(change.Change{Op: change.Update, TxSeq: 1})
+	}
+	record, err := builder.Batch()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer record.Release()
+	columns := slices.Concat(plain.Columns(), record.Columns()[plain.NumCols():])
+	if old {
+		whole, err := array.NewStructArray(plain.Columns(), []string{"id", "at", "email", "amount", "kind"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		columns[int(plain.NumCols())+4] = whole
+	}
+	return array.NewRecordBatch(record.Schema(), columns, int64(rows))
+}
+
 func measure(b *testing.B, c Config, rows, dirty int) {
+	record := orders(rows, dirty)
+	defer record.Release()
+	run(b, c, record)
+}
+
+func run(b *testing.B, c Config, record arrow.RecordBatch, key ...string) {
 	made, err := New(b.Context(), c, sdk.Env{Log: hclog.NewNullLogger(), Alloc: memory.DefaultAllocator, Scratch: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer made.Close(b.Context())
-	record := orders(rows, dirty)
-	defer record.Release()
-	if _, err := made.Plan(b.Context(), []sdk.SchemaChange{input("orders", record.Schema())}); err != nil {
+	in := input("orders", record.Schema())
+	in.Key = key
+	if _, err := made.Plan(b.Context(), []sdk.SchemaChange{in}); err != nil {
 		b.Fatal(err)
 	}
 	var recorder plugintest.Recorder
@@ -55,7 +101,7 @@ func measure(b *testing.B, c Config, rows, dirty int) {
 		}
 		recorder.Release()
 	}
-	b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(record.NumRows())*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
 
 func orders(rows, dirty int) arrow.RecordBatch {

@@ -34,6 +34,9 @@ func newCollection(c Config, db *database, alloc memory.Allocator) *collection {
 }
 
 func (c *collection) plan(ctx context.Context, in []sdk.SchemaChange) (sdk.Plan, error) {
+	if err := refuseCollected(in); err != nil {
+		return sdk.Plan{}, err
+	}
 	if !c.knows(in) {
 		if c.open {
 			return sdk.Plan{}, sdk.Fatal(errors.New("the columns of an input changed while its rows were gathered; a query that collects reads a unit with one schema"))

@@ -19,7 +19,7 @@ func (c *changed) former(ctx context.Context, own arrow.RecordBatch, passes []bo
 	}
 	given, ok := own.Column(c.at.Before).(*array.Struct)
 	if !ok || given.NullN() == given.Len() {
-		return array.MakeArrayOfNull(c.alloc, c.before, int(own.NumRows())), nil, nil
+		return nullsOf(c.alloc, c.before, int(own.NumRows())), nil, nil
 	}
 	old, release := c.oldRows(given)
 	defer release()
@@ -44,7 +44,7 @@ func (c *changed) oldRows(given *array.Struct) ([]arrow.Array, func()) {
 		field := c.input.Field(place)
 		at, ok := kind.FieldIdx(field.Name)
 		if !ok || !arrow.TypeEqual(kind.Field(at).Type, field.Type) {
-			columns[i] = array.MakeArrayOfNull(c.alloc, field.Type, given.Len())
+			columns[i] = nullsOf(c.alloc, field.Type, given.Len())
 			continue
 		}
 		columns[i] = given.Field(at)
@@ -204,4 +204,12 @@ func (c *changed) structOf(given *array.Struct, passes []bool, columns []arrow.A
 	data := array.NewData(c.before, len(passes), []*memory.Buffer{validity}, children, nulls, 0)
 	defer data.Release()
 	return array.NewStructData(data)
+}
+
+// nullsOf is an array of nulls. Arrow's own way to make one panics at columns of type null.
+func nullsOf(alloc memory.Allocator, kind arrow.DataType, rows int) arrow.Array {
+	builder := array.NewBuilder(alloc, kind)
+	defer builder.Release()
+	builder.AppendNulls(rows)
+	return builder.NewArray()
 }

@@ -14,6 +14,7 @@ func TestTypesKeepTheirValuesInChanges(t *testing.T) {
 	t.Parallel()
 	cases := typeCases()
 	cases["fixed list"] = typeCase{in: arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Int64), values: `[[1,2],null,[3,4]]`}
+	cases["null"] = typeCase{in: arrow.Null, out: arrow.PrimitiveTypes.Int32, values: `[null,null]`}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

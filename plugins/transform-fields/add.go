@@ -113,7 +113,7 @@ func (a add) apply(t *table) error {
 			return err
 		}
 		t.columns = append(t.columns, column{
-			field:  arrow.Field{Name: name, Type: c.kind, Nullable: c.one == nil},
+			field:  arrow.Field{Name: name, Type: c.kind, Nullable: c.one == nil || t.changes != nil || t.lenient},
 			values: values, kind: sdk.Derived,
 		})
 	}

@@ -79,7 +79,11 @@ func (c cast) apply(t *table) error {
 		if arrow.TypeEqual(from.field.Type, to.kind) && !to.json {
 			continue
 		}
-		values, err := to.cast(t.alloc, from.values, func(row int, why error) { t.reject(failure(from, row, to, why)) })
+		values, err := to.cast(t.alloc, from.values, func(row int, why error) {
+			if !t.spares(row, from) {
+				t.reject(failure(from, row, to, why))
+			}
+		})
 		if err != nil {
 			return sdk.ConfigError(pointer(c.path, name), "column %q of input %q: %w", name, t.input, err)
 		}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/qanat-data/qanat/sdk"
@@ -81,6 +80,9 @@ func (r rename) apply(t *table) error {
 		if err != nil {
 			return err
 		}
+		if err := t.reserved(pointer(r.path, old), r.names[old]); err != nil {
+			return err
+		}
 		at[old] = i
 	}
 	for old, i := range at {
@@ -152,6 +154,9 @@ func (f flatten) apply(t *table) error {
 	from.values.Release()
 	t.columns = slices.Replace(t.columns, at, at+1, made...)
 	for i, name := range t.names() {
+		if err := t.reserved(f.path, name); err != nil {
+			return err
+		}
 		if slices.Contains(t.names()[:i], name) {
 			return sdk.ConfigError(f.path, "input %q would have two columns %q: choose another separator, or drop or rename one", t.input, name)
 		}
@@ -165,11 +170,10 @@ func (f flatten) apply(t *table) error {
 	return nil
 }
 
-// flat says whether nulls of the struct can be written into its fields: some types have no nulls of their own.
+// flat says whether nulls of the struct can be written into its fields.
 func flat(group *array.Struct) bool {
 	return !slices.ContainsFunc(group.DataType().(*arrow.StructType).Fields(), func(f arrow.Field) bool {
-		id := f.Type.ID()
-		return id == arrow.DENSE_UNION || id == arrow.SPARSE_UNION || id == arrow.RUN_END_ENCODED
+		return f.Type.ID() != arrow.NULL && slices.Contains(withoutNulls(), f.Type.ID())
 	})
 }
 
@@ -183,28 +187,5 @@ func derivedFrom(c column) sdk.LineageKind {
 
 // childOf is a field of a struct column, null where the struct is null.
 func childOf(group *array.Struct, i int, alloc memory.Allocator) arrow.Array {
-	child := group.Field(i)
-	if group.NullN() == 0 || child.DataType().ID() == arrow.NULL {
-		child.Retain()
-		return child
-	}
-	data := child.Data()
-	validity := memory.NewResizableBuffer(alloc)
-	defer validity.Release()
-	validity.Resize(int(bitutil.BytesForBits(int64(data.Offset() + data.Len()))))
-	clear(validity.Bytes())
-	nulls := 0
-	for row := range data.Len() {
-		if group.IsNull(row) || child.IsNull(row) {
-			nulls++
-			continue
-		}
-		bitutil.SetBit(validity.Bytes(), data.Offset()+row)
-	}
-	buffers := slices.Clone(data.Buffers())
-	buffers[0] = validity
-	masked := array.NewData(data.DataType(), data.Len(), buffers, slices.Clone(data.Children()), nulls, data.Offset())
-	defer masked.Release()
-	masked.SetDictionary(data.Dictionary())
-	return array.MakeFromData(masked)
+	return nulled(group.Field(i), alloc, group.IsNull)
 }

@@ -20,6 +20,8 @@ type table struct {
 	rows     int
 	columns  []column
 	rejected map[int]sdk.Rejection // by row; the first reason stands
+	changes  *changes              // nil unless the rows are changes
+	lenient  bool                  // the rows are old ones: what fails is null, and nothing is rejected
 }
 
 // column is a column and where it comes from.
@@ -32,7 +34,7 @@ type column struct {
 }
 
 // newTable takes a batch apart, which stays the caller's.
-func newTable(input string, record arrow.RecordBatch, alloc memory.Allocator) *table {
+func newTable(input string, key []string, record arrow.RecordBatch, alloc memory.Allocator) (*table, error) {
 	t := &table{
 		input: input, alloc: alloc, metadata: record.Schema().Metadata(), rows: int(record.NumRows()), rejected: map[int]sdk.Rejection{},
 	}
@@ -43,7 +45,11 @@ func newTable(input string, record arrow.RecordBatch, alloc memory.Allocator) *t
 			field: field, values: values, origin: field.Name, inputs: []string{field.Name}, kind: sdk.Identity,
 		})
 	}
-	return t
+	if err := t.newChanges(record.Schema(), key); err != nil {
+		t.release()
+		return nil, err
+	}
+	return t, nil
 }
 
 func (t *table) release() {
@@ -51,11 +57,28 @@ func (t *table) release() {
 		c.values.Release()
 	}
 	t.columns = nil
+	if t.changes != nil {
+		t.changes.release()
+	}
+}
+
+// run applies a step, to old rows as well.
+func (t *table) run(s step) error {
+	if err := s.apply(t); err != nil {
+		return err
+	}
+	if t.changes == nil || t.changes.before == nil {
+		return nil
+	}
+	return s.apply(t.changes.before)
 }
 
 // index finds a column; the error blames the setting at the path and lists what there is.
 func (t *table) index(path, name string) (int, error) {
 	i := t.find(name)
+	if err := t.reserved(path, name); err != nil {
+		return 0, err
+	}
 	if i < 0 {
 		return 0, sdk.ConfigError(path, "input %q has no column %q, there are %s", t.input, name, strings.Join(t.names(), ", "))
 	}
@@ -76,6 +99,9 @@ func (t *table) names() []string {
 
 // vacant checks that there is no column of that name yet.
 func (t *table) vacant(path, name string) error {
+	if err := t.reserved(path, name); err != nil {
+		return err
+	}
 	if t.find(name) >= 0 {
 		return sdk.ConfigError(path, "input %q has a column %q already: drop or rename it first", t.input, name)
 	}

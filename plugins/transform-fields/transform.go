@@ -17,6 +17,7 @@ import (
 type Transform struct {
 	env         sdk.Env
 	steps       []step
+	keys        map[string][]string // of the inputs
 	description string
 }
 
@@ -24,7 +25,7 @@ var _ sdk.Transform = (*Transform)(nil)
 
 // New compiles the steps.
 func New(_ context.Context, c Config, env sdk.Env) (*Transform, error) {
-	t := &Transform{env: env}
+	t := &Transform{env: env, keys: map[string][]string{}}
 	var actions []string
 	for i, s := range c.Steps {
 		compiled, err := s.compile("/steps/" + strconv.Itoa(i))
@@ -57,30 +58,35 @@ func (t *Transform) planInput(in sdk.SchemaChange) (sdk.PlannedOutput, []sdk.Col
 	defer builder.Release()
 	record := builder.NewRecordBatch()
 	defer record.Release()
-	result, err := t.run(in.Stream, record)
+	result, err := t.run(in.Stream, in.Key, record)
 	if err != nil {
 		return sdk.PlannedOutput{}, nil, err
 	}
+	t.keys[in.Stream] = in.Key
 	defer result.release()
 	return sdk.PlannedOutput{Name: in.Stream, Schema: result.schema(), Key: result.key(in.Key)}, result.lineage(), nil
 }
 
 // run applies the steps. The batch stays the caller's, who releases the table.
-func (t *Transform) run(input string, record arrow.RecordBatch) (*table, error) {
-	result := newTable(input, record, t.env.Alloc)
+func (t *Transform) run(input string, key []string, record arrow.RecordBatch) (*table, error) {
+	result, err := newTable(input, key, record, t.env.Alloc)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range t.steps {
-		if err := s.apply(result); err != nil {
+		if err := result.run(s); err != nil {
 			result.release()
 			return nil, err
 		}
 	}
+	result.settle()
 	return result, nil
 }
 
 // Apply implements sdk.Transform.
 func (t *Transform) Apply(ctx context.Context, in sdk.Batch, out sdk.Output) error {
 	defer in.Record.Release()
-	result, err := t.run(in.Stream, in.Record)
+	result, err := t.run(in.Stream, t.keys[in.Stream], in.Record)
 	if err != nil {
 		return err
 	}

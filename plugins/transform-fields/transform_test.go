@@ -308,26 +308,6 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
-func TestChangeDataKeepsTrackOfUnchangedColumns(t *testing.T) {
-	t.Parallel()
-	list := arrow.Field{Name: unchangedColumn, Type: arrow.ListOf(arrow.BinaryTypes.String), Nullable: true}
-	group := arrow.Field{Name: "g", Type: arrow.StructOf(text("s")), Nullable: true}
-	rows := `[{"a":1,"_unchanged":["b","g"]},{"a":2,"b":"7","_unchanged":null},{"a":3,"_unchanged":[]}]`
-	for steps, want := range map[string][]string{
-		`[{"rename":{"b":"body"}},{"pick":["body","_unchanged"]}]`: {`["body"]`, `null`, `[]`},
-		`[{"copy":{"c":"b"}}]`: {`["b","c","g"]`, `null`, `[]`},
-		`[{"drop":["b"]},{"flatten":{"column":"g","separator":"_"}}]`: {`["g_s"]`, `null`, `[]`},
-		`[{"cast":{"b":"int64"}},{"drop":["b","g"]}]`:                 {`[]`, `null`, `[]`},
-	} {
-		got := run(t, steps, nil, rows, whole("a"), text("b"), group, list)
-		for i, row := range got.rows {
-			if !strings.Contains(row, `"_unchanged":`+want[i]) {
-				t.Errorf("%s: row %s, expected %s", steps, row, want[i])
-			}
-		}
-	}
-}
-
 func BenchmarkCastTextToDecimal(b *testing.B) {
 	var c Config
 	if err := json.Unmarshal([]byte(`{"steps":[{"cast":{"a":"decimal(12,2)"}}]}`), &c); err != nil {
@@ -344,7 +324,7 @@ func BenchmarkCastTextToDecimal(b *testing.B) {
 	}
 	record := builder.NewRecordBatch()
 	for b.Loop() {
-		table, err := transform.run("in", record)
+		table, err := transform.run("in", nil, record)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -5,31 +5,42 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/qanat-data/qanat/sdk/change"
 )
-
-// changeColumns are the columns by which change data says what happened to a row.
-var changeColumns = []string{"_op", "_pos", "_tx_seq", "_ts", "_before", "_unchanged"}
-
-// opDelete is the first operation of _op (snapshot, insert, update, delete, truncate) whose row holds no values but the key.
-const opDelete = 3
 
 // changes knows which values of change data aren't there because nobody sent them.
 type changes struct {
-	op        int
-	unchanged int // -1 if there is no such column
+	at  change.Indexes
+	key []string // of the table
 }
 
 // newChanges gives nil for a schema that isn't one of change data.
-func newChanges(schema *arrow.Schema) *changes {
-	op := schema.FieldIndices("_op")
-	if len(op) == 0 || schema.Field(op[0]).Type.ID() != arrow.UINT8 {
-		return nil
+func newChanges(schema *arrow.Schema, key []string) (*changes, error) {
+	at, err := change.Columns(schema)
+	if err != nil || at.Op < 0 {
+		return nil, err
 	}
-	c := &changes{op: op[0], unchanged: -1}
-	if i := schema.FieldIndices("_unchanged"); len(i) > 0 {
-		c.unchanged = i[0]
+	return &changes{at: at, key: key}, nil
+}
+
+// noOp stands for what is no operation, and is none itself.
+const noOp = change.Truncate + 1
+
+// op is what happened to a row.
+func (c *changes) op(record arrow.RecordBatch, row int) change.Op {
+	ops := record.Column(c.at.Op)
+	value := int64(noOp)
+	switch ops := ops.(type) {
+	case *array.Uint8:
+		value = int64(ops.Value(row))
+	case *array.Int32:
+		value = int64(ops.Value(row))
 	}
-	return c
+	if ops.IsNull(row) || value < 0 || value > int64(noOp) {
+		return noOp
+	}
+	return change.Op(value)
 }
 
 // removed says whether a row only tells that rows are gone.
@@ -37,16 +48,30 @@ func (c *changes) removed(record arrow.RecordBatch, row int) bool {
 	if c == nil {
 		return false
 	}
-	ops, ok := record.Column(c.op).(*array.Uint8)
-	return ok && ops.IsValid(row) && ops.Value(row) >= opDelete
+	op := c.op(record, row)
+	return op == change.Delete || op == change.Truncate
+}
+
+// removals counts such rows.
+func (c *changes) removals(record arrow.RecordBatch) int64 {
+	if c == nil {
+		return 0
+	}
+	var n int64
+	for row := range int(record.NumRows()) {
+		if c.removed(record, row) {
+			n++
+		}
+	}
+	return n
 }
 
 // kept says whether a column has the value that it had before, which wasn't sent again.
-func (c *changes) kept(record arrow.RecordBatch, row int, column string) bool {
-	if c == nil || c.unchanged < 0 {
+func (c *changes) kept(record arrow.RecordBatch, row, column int) bool {
+	if c == nil || c.at.Unchanged < 0 {
 		return false
 	}
-	lists, ok := record.Column(c.unchanged).(array.ListLike)
+	lists, ok := record.Column(c.at.Unchanged).(*array.List)
 	if !ok || lists.IsNull(row) {
 		return false
 	}
@@ -55,15 +80,27 @@ func (c *changes) kept(record arrow.RecordBatch, row int, column string) bool {
 		return false
 	}
 	from, to := lists.ValueOffsets(row)
-	return slices.ContainsFunc(slices.Collect(seq(from, to)), func(i int64) bool { return names.Value(int(i)) == column })
-}
-
-func seq(from, to int64) func(yield func(int64) bool) {
-	return func(yield func(int64) bool) {
-		for i := from; i < to; i++ {
-			if !yield(i) {
-				return
-			}
+	for i := from; i < to; i++ {
+		if names.Value(int(i)) == record.ColumnName(column) {
+			return true
 		}
 	}
+	return false
+}
+
+// whole says whether more than the key is known of the row that was there before.
+func (c *changes) whole(record arrow.RecordBatch, row int) bool {
+	if c.at.Before < 0 {
+		return false
+	}
+	old, ok := record.Column(c.at.Before).(*array.Struct)
+	if !ok || old.IsNull(row) {
+		return false
+	}
+	for i, field := range old.DataType().(*arrow.StructType).Fields() {
+		if old.Field(i).IsValid(row) && !slices.Contains(c.key, field.Name) {
+			return true
+		}
+	}
+	return false
 }

@@ -44,7 +44,7 @@ func (k *check) Plan(_ context.Context, in sdk.SchemaChange) error {
 			return err
 		}
 	}
-	if err := s.adapt(in.Schema, k.config.ExtraColumns); err != nil {
+	if err := s.adapt(in.Schema, in.Key, k.config.ExtraColumns); err != nil {
 		return err
 	}
 	k.streams[in.Stream] = s
@@ -95,6 +95,9 @@ func (k *check) adopt(s *stream, demands []demand) error {
 			if r.seen, err = newKeySet(k.env.Scratch, k.mostKeys); err != nil {
 				return err
 			}
+			if r.claims.given, err = newKeySet(k.env.Scratch, k.mostKeys); err != nil {
+				return err
+			}
 		}
 		s.rules = append(s.rules, r)
 	}
@@ -139,7 +142,8 @@ func (k *check) Rows(ctx context.Context, b sdk.Batch) ([]sdk.Finding, error) {
 			return nil, sdk.Fatal(err)
 		}
 	}
-	s.rows += b.Record.NumRows()
+	gone := s.changes.removals(b.Record)
+	s.rows, s.removals = s.rows+b.Record.NumRows()-gone, s.removals+gone
 	slices.SortStableFunc(j.findings, func(a, b sdk.Finding) int { return a.Row - b.Row })
 	return j.findings, nil
 }
@@ -150,7 +154,7 @@ func (k *check) Close(context.Context) error {
 	for _, s := range k.streams {
 		for _, r := range s.rules {
 			if r.seen != nil {
-				faults = append(faults, r.seen.close())
+				faults = append(faults, r.seen.close(), r.claims.given.close())
 			}
 		}
 	}
@@ -170,7 +174,10 @@ func (j *judgement) apply(t *test) error {
 	if len(j.broken) > 0 {
 		clear(j.broken)
 	}
-	if t.Kind == contract.KindUnique {
+	switch {
+	case t.Kind == contract.KindUnique && j.changes != nil:
+		return j.claimed(t)
+	case t.Kind == contract.KindUnique:
 		return j.repeated(t)
 	}
 	f := t.columns[0].leaf(j.record)
@@ -187,10 +194,7 @@ func (j *judgement) breaks(t *test, row int) bool {
 	if j.broken == nil {
 		j.broken = make([]bool, j.record.NumRows())
 	}
-	if j.broken[row] || j.changes.removed(j.record, row) {
-		return false
-	}
-	if (t.Kind == contract.KindRequired || t.Kind == contract.KindMissing) && j.changes.kept(j.record, row, t.Columns[0].Path[0]) {
+	if j.broken[row] || j.changes.removed(j.record, row) || j.changes.kept(j.record, row, t.columns[0].top) {
 		return false
 	}
 	j.broken[row] = true
@@ -213,27 +217,18 @@ func (j *judgement) find(t *test, row int, reason func() string) {
 
 // repeated finds rows whose key an earlier row of the unit has. Rows with a null in the key are passed over, as in SQL.
 func (j *judgement) repeated(t *test) error {
-	leaves := make([]leaf, len(t.columns))
-	encoders := make([]encode, len(t.columns))
-	for i, column := range t.columns {
-		leaves[i] = column.leaf(j.record)
-		encoders[i] = encoder(leaves[i].values)
-	}
-rows:
+	values := readValues(t.columns, j.record)
 	for row := range int(j.record.NumRows()) {
-		j.buffer = j.buffer[:0]
-		for i, f := range leaves {
-			if f.row(row) == noRow || f.values.IsNull(row) {
-				continue rows
-			}
-			j.buffer = encoders[i](j.buffer, row)
+		key, whole := values.append(j.buffer[:0], row)
+		if j.buffer = key; !whole {
+			continue
 		}
 		fresh, err := t.seen.add(j.buffer)
 		if err != nil {
 			return err
 		}
 		if !fresh && j.breaks(t, row) {
-			j.find(t, row, func() string { return repeatedText(leaves, row) })
+			j.find(t, row, func() string { return repeatedText(values.leaves, row) })
 		}
 	}
 	return nil

@@ -241,27 +241,6 @@ func TestNestedColumnsAreJudgedWhereTheyAre(t *testing.T) {
 	}
 }
 
-func TestChangeDataIsJudgedByWhatItSends(t *testing.T) {
-	t.Parallel()
-	schema := columns(
-		nullable("id", arrow.PrimitiveTypes.Int64), nullable("note", arrow.BinaryTypes.String),
-		nullable("_op", arrow.PrimitiveTypes.Uint8), nullable("_unchanged", arrow.ListOf(arrow.BinaryTypes.String)),
-	)
-	b := start(t, Config{ExtraColumns: failExtra, Rules: []Rule{{Column: "id", Unique: true}, {Column: "note", Required: true}}})
-	b.plan(t, schema)
-	got := b.rows(t, schema, `[
-		{"id": 1, "note": "x", "_op": 1},
-		{"id": 1, "note": null, "_op": 2, "_unchanged": ["note"]},
-		{"id": 1, "note": null, "_op": 2, "_unchanged": ["other"]},
-		{"id": 1, "note": null, "_op": 3}]`)
-	if diff := cmp.Diff("2 note required: null, expected a value", got); diff != "" {
-		t.Error(diff)
-	}
-	if result := b.result(t); !strings.HasPrefix(result.Message, "id.unique isn't checked (setting /rules/0/unique): in change data") {
-		t.Error(result.Message)
-	}
-}
-
 func TestFaultsOfTheSettingsAreAllNamed(t *testing.T) {
 	t.Parallel()
 	var c Config

@@ -71,6 +71,23 @@ func (s *keySet) add(value []byte) (bool, error) {
 	return true, s.spill()
 }
 
+// has says whether a value is in the set.
+func (s *keySet) has(value []byte) (bool, error) {
+	if len(s.slots) == 0 && len(s.runs) == 0 {
+		return false, nil
+	}
+	k := s.hash(value)
+	if len(s.slots) > 0 && s.slots[s.place(k)] == k {
+		return true, nil
+	}
+	for _, r := range s.runs {
+		if found, err := r.contains(k); found || err != nil {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
 // place is where a key is, or where it would go.
 func (s *keySet) place(k key) int {
 	mask := uint64(len(s.slots) - 1) //nolint:gosec // there are slots

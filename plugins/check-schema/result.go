@@ -29,7 +29,7 @@ func (k *check) Result(context.Context) (sdk.CheckResult, error) {
 		if k.config.ExtraColumns == warnExtra && len(s.extra) > 0 {
 			result.Verdict = worse(result.Verdict, sdk.Warn)
 		}
-		for _, remark := range append(broken, s.remarks(k.config.ExtraColumns)...) {
+		for _, remark := range slices.Concat(broken, s.remarks(k.config.ExtraColumns), s.unseen()) {
 			remarks = append(remarks, prefix+remark)
 		}
 		s.measure(prefix, result.Metrics)
@@ -79,6 +79,18 @@ func (s *stream) remarks(extra string) []string {
 	return remarks
 }
 
+// unseen names the unique rules that could not be judged to the end of the unit.
+func (s *stream) unseen() []string {
+	var remarks []string
+	for _, r := range s.rules {
+		if r.claims.blind {
+			remarks = append(remarks, fmt.Sprintf("%s wasn't checked to the end (%s): of a row that was changed or deleted, the values before aren't known",
+				r.ID, r.where()))
+		}
+	}
+	return remarks
+}
+
 // longestName is how many bytes of a rule's name go into the name of its metric.
 const longestName = 200
 
@@ -95,7 +107,10 @@ func metricName(name string) string {
 
 func (s *stream) measure(prefix string, metrics map[string]float64) {
 	metrics[prefix+"rows"] = float64(s.rows)
-	metrics[prefix+"unchecked_rules"] = float64(len(s.unsupported) + len(s.notes))
+	metrics[prefix+"unchecked_rules"] = float64(len(s.unsupported) + len(s.notes) + len(s.unseen()))
+	if s.changes != nil {
+		metrics[prefix+"removals"] = float64(s.removals)
+	}
 	for _, r := range s.rules {
 		if r.Kind != contract.KindRowCount {
 			metrics[prefix+r.ID+".violations"] = float64(r.violations)
@@ -105,11 +120,12 @@ func (s *stream) measure(prefix string, metrics map[string]float64) {
 
 func (s *stream) reset() error {
 	var faults []error
-	s.rows = 0
+	s.rows, s.removals = 0, 0
 	for _, r := range s.rules {
 		r.violations = 0
 		if r.seen != nil {
-			faults = append(faults, r.seen.reset())
+			r.claims.blind = false
+			faults = append(faults, r.seen.reset(), r.claims.given.reset())
 		}
 	}
 	return errors.Join(faults...)

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/change"
 	"github.com/qanat-data/qanat/specs/contract"
 )
 
@@ -19,7 +20,8 @@ type stream struct {
 	unsupported []string // what the contract asks for and no rule expresses
 	notes       []string // what isn't checked because of the schema
 	extra       []string // columns that no rule names
-	rows        int64
+	rows        int64    // that hold values
+	removals    int64    // deletions and truncates
 	schema      *arrow.Schema
 	tests       []test
 	changes     *changes // nil unless the stream is change data
@@ -31,6 +33,7 @@ type rule struct {
 	each       bool // rows are judged one by one
 	violations int64
 	seen       *keySet // of a unique rule
+	claims     claims  // of a unique rule, in change data
 }
 
 // test is a rule compiled for a schema.
@@ -38,11 +41,16 @@ type test struct {
 	*rule
 	judge
 	columns []*locator
+	before  []*locator // of a unique rule in change data: the columns in the row before, if they are there
 }
 
 // adapt compiles the rules for a schema and says everything that stands against it.
-func (s *stream) adapt(schema *arrow.Schema, extra string) error {
-	next := stream{name: s.name, rules: s.rules, schema: schema, changes: newChanges(schema)}
+func (s *stream) adapt(schema *arrow.Schema, key []string, extra string) error {
+	known, err := newChanges(schema, key)
+	if err != nil {
+		return sdk.Fatal(fmt.Errorf("stream %q: %w", s.name, err))
+	}
+	next := stream{name: s.name, rules: s.rules, schema: schema, changes: known}
 	var faults []error
 	for _, r := range s.rules {
 		if err := next.compile(r); err != nil {
@@ -62,11 +70,7 @@ func (s *stream) adapt(schema *arrow.Schema, extra string) error {
 
 // compile adds the test of a rule.
 func (s *stream) compile(r *rule) error {
-	switch {
-	case r.Kind == contract.KindRowCount:
-		return nil
-	case r.Kind == contract.KindUnique && s.changes != nil:
-		s.note("%s isn't checked (%s): in change data a key comes once per change", r.ID, r.where())
+	if r.Kind == contract.KindRowCount {
 		return nil
 	}
 	t := test{rule: r}
@@ -79,6 +83,9 @@ func (s *stream) compile(r *rule) error {
 			return r.fault("stream %q: column %q: %v", s.name, column.Name(), err)
 		}
 		t.columns = append(t.columns, l)
+	}
+	if r.Kind == contract.KindUnique && s.changes != nil {
+		t.before = s.former(r)
 	}
 	if r.Kind != contract.KindUnique {
 		var err error
@@ -120,8 +127,8 @@ func (s *stream) unnamed(schema *arrow.Schema) []string {
 		}
 	}
 	var extra []string
-	for _, field := range schema.Fields() {
-		if !named[field.Name] && !strings.HasPrefix(field.Name, "_qanat_") && !slices.Contains(changeColumns, field.Name) {
+	for _, field := range change.Table(schema).Fields() {
+		if !named[field.Name] && !strings.HasPrefix(field.Name, "_qanat_") {
 			extra = append(extra, field.Name)
 		}
 	}

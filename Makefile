@@ -7,7 +7,7 @@ export CGO_ENABLED := 1
 
 TOOLS := $(CURDIR)/.tools
 BIN := $(CURDIR)/bin
-PLUGINS := $(notdir $(wildcard plugins/*))
+PLUGINS := $(filter-out internal,$(notdir $(wildcard plugins/*)))
 
 GOLANGCI_VERSION := v2.15.0
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c

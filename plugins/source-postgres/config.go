@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/server"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/catalog"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/position"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/server"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
 	"github.com/qanat-data/qanat/sdk"
 )
 

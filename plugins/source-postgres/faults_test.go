@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgtest"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/plugintest"
 )

@@ -8,8 +8,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/server"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/position"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/server"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/snapshot"
 	"github.com/qanat-data/qanat/sdk"
 )

@@ -10,11 +10,11 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/server"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/cursor"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/position"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/server"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/snapshot"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
 	"github.com/qanat-data/qanat/sdk"
 )
 

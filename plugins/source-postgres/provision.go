@@ -9,10 +9,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/server"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/keyset"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/position"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/replica"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/server"
 	"github.com/qanat-data/qanat/sdk"
 )
 

@@ -21,7 +21,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgtest"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/conformance"
 	"github.com/qanat-data/qanat/sdk/plugintest"

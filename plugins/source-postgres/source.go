@@ -9,10 +9,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/server"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/follow"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/position"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/replica"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/server"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/change"
 )

@@ -13,12 +13,12 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/server"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/catalog"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/keyset"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/position"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/server"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/snapshot"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/change"
 )

@@ -8,9 +8,9 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgoutput"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/snapshot"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/change"
 )

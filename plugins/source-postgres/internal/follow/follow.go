@@ -17,10 +17,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/server"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgoutput"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/position"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/server"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
 	"github.com/qanat-data/qanat/sdk"
 )
 

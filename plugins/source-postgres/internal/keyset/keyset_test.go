@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/catalog"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgtest"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Stopping(m)) }

@@ -3,8 +3,8 @@ package replica_test
 import (
 	"testing"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgoutput"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgtest"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/replica"
 )
 

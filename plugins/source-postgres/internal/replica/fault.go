@@ -56,6 +56,17 @@ type Error struct {
 	err  error
 }
 
+// Retryable says whether the same may succeed later without anybody's doing.
+func (e *Error) Retryable() bool { return e.Kind.Retryable() }
+
+// Unauthenticated says whether the server refused the role or its password.
+func (e *Error) Unauthenticated() bool { return e.Kind == Unauthenticated }
+
+// Lost says whether this is the connection's end, or the server's.
+func (e *Error) Lost() bool {
+	return e.Kind == ConnectionLost || e.Kind == ShuttingDown || e.Kind == Busy
+}
+
 // Error implements error.
 func (e *Error) Error() string {
 	if e.err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/sdk"
 )
 

@@ -6,9 +6,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/server"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/keyset"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgoutput"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/server"
 )
 
 // Session is several connections that see one moment. The first is for questions, the others read. It is not for concurrent use but by

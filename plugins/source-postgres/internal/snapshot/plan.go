@@ -10,9 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/catalog"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/keyset"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
 )
 
 // Table is a table to be read.

@@ -1,5 +1,5 @@
 // Package server makes ordinary connections to PostgreSQL, and says of errors what the runtime may do about them. Connections for
-// replication are package replica's.
+// replication are the source's.
 package server
 
 import (
@@ -18,8 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/replica"
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/value"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/sdk"
 )
 
@@ -47,7 +46,7 @@ func reason(err error) error {
 	return inner
 }
 
-// Replication is the settings for package replica.
+// Replication is the settings for a connection that streams changes.
 func (s *Server) Replication() *pgx.ConnConfig { return s.config.Copy() }
 
 // Database is the database's name.
@@ -91,6 +90,14 @@ func Close(ctx context.Context, conn *pgx.Conn) {
 	}
 }
 
+// Fault is an error of a package that speaks to the server in its own way, replication for instance, and has judged it.
+type Fault interface {
+	error
+	Retryable() bool       // the same may succeed later without anybody's doing
+	Unauthenticated() bool // the server refused the role or its password
+	Lost() bool            // the connection's end, or the server's
+}
+
 // Judge makes an error one of the SDK's.
 func Judge(ctx context.Context, doing string, err error) error {
 	if err == nil {
@@ -103,11 +110,11 @@ func Judge(ctx context.Context, doing string, err error) error {
 		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
 	}
 	wrapped := fmt.Errorf("%s: %w", doing, err)
-	if e, ok := errors.AsType[*replica.Error](err); ok {
+	if e, ok := errors.AsType[Fault](err); ok {
 		switch {
-		case e.Kind.Retryable():
+		case e.Retryable():
 			return sdk.Retryable(wrapped, 0)
-		case e.Kind == replica.Unauthenticated:
+		case e.Unauthenticated():
 			return sdk.ConfigError("/dsn", "%w", wrapped)
 		}
 		return sdk.Fatal(wrapped)
@@ -155,8 +162,8 @@ func passing(code string) bool {
 
 // Lost says whether an error is the connection's end and not the server's refusal.
 func Lost(err error) bool {
-	if e, ok := errors.AsType[*replica.Error](err); ok {
-		return e.Kind == replica.ConnectionLost || e.Kind == replica.ShuttingDown || e.Kind == replica.Busy
+	if e, ok := errors.AsType[Fault](err); ok {
+		return e.Lost()
 	}
 	p, said := errors.AsType[*pgconn.PgError](err)
 	return sdk.KindOf(err) == sdk.KindRetryable || said && passing(p.Code) || !said && broken(err)

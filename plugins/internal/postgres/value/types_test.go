@@ -9,7 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgtest"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
 )
 
 const (

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
@@ -34,20 +35,28 @@ type reader interface {
 	close() error
 }
 
-// intake is the first stage: it cuts what a reader gives into units.
+// idleEvery is how often a source's position that has moved on without rows becomes a unit. Only then the source may let go of what is
+// before it, a replication slot of the log of other tables for instance.
+const idleEvery = 10 * time.Second
+
+// intake is the first stage: it cuts what a reader gives into units. A unit is closed when a checkpoint comes or, if there is nothing to
+// come for a while, by the clock.
 type intake struct {
 	flow       string
 	step       Step // of a source plugin; zero for datasets
 	thresholds Thresholds
+	idle       time.Duration // 0 leaves a position that moves without rows alone until the end
 	progress   *progress.Progress
 
-	at        sdk.Position // the last checkpoint
-	closed    sdk.Position // the position of the last closed unit
-	uncovered bool         // rows came since the last checkpoint
-	opened    time.Time
-	bytes     int64
-	counts    ledger.Stage
-	redriven  *redriven // quarantined rows in the open unit
+	mu         sync.Mutex   // what follows is the reader's and the clock's
+	at         sdk.Position // the last checkpoint
+	closed     sdk.Position // the position of the last closed unit
+	lastClosed time.Time
+	uncovered  bool // rows came since the last checkpoint
+	opened     time.Time
+	bytes      int64
+	counts     ledger.Stage
+	redriven   *redriven // quarantined rows in the open unit
 	// by and reason say who wanted quarantined rows to come in again.
 	by, reason string
 }
@@ -55,9 +64,9 @@ type intake struct {
 const sourceStage, readStage = "source", "read"
 
 func newIntake(s *Settings, p *progress.Progress, at sdk.Position) *intake {
-	in := &intake{flow: s.Name, thresholds: s.Commit, progress: p, at: at, closed: at}
+	in := &intake{flow: s.Name, thresholds: s.Commit, progress: p, at: at, closed: at, lastClosed: time.Now()}
 	if s.Source != nil {
-		in.step = s.Source.Step
+		in.step, in.idle = s.Source.Step, idleEvery
 	}
 	if s.Redrive != nil {
 		in.by, in.reason = s.Redrive.By, s.Redrive.Reason
@@ -76,8 +85,15 @@ func (n *intake) open() {
 }
 
 func (n *intake) run(ctx context.Context, r reader, out chan<- item) error {
-	emit := func(e event) error { return n.event(ctx, e, out) }
-	if err := r.read(ctx, emit); err != nil {
+	emit := func(e event) error {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.event(ctx, e, out)
+	}
+	stop := n.watch(ctx, out)
+	err := r.read(ctx, emit)
+	stop()
+	if err != nil {
 		return err
 	}
 	if n.uncovered {
@@ -87,6 +103,57 @@ func (n *intake) run(ctx context.Context, r reader, out chan<- item) error {
 		return n.close(ctx, out)
 	}
 	return nil
+}
+
+// watch closes units by the clock until the returned function is called.
+func (n *intake) watch(ctx context.Context, out chan<- item) (stop func()) {
+	ended := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		ticks := time.NewTicker(n.tick())
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-ticks.C:
+			}
+			if err := n.lapse(ctx, out); err != nil {
+				return // ctx has ended, and the reader hears of it, too
+			}
+		}
+	})
+	return func() {
+		close(ended)
+		done.Wait()
+	}
+}
+
+// tick is how often the clock is looked at: often enough to close units within an eighth of their time.
+func (n *intake) tick() time.Duration {
+	every := time.Second
+	if n.thresholds.Every > 0 {
+		every = min(every, n.thresholds.Every/8)
+	}
+	if n.idle > 0 {
+		every = min(every, n.idle/8)
+	}
+	return max(every, time.Millisecond)
+}
+
+// lapse closes the unit whose time is over at its last checkpoint.
+func (n *intake) lapse(ctx context.Context, out chan<- item) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.uncovered:
+		return nil
+	case n.counts.In > 0 && n.thresholds.passed(n.opened, n.counts.In, n.bytes):
+	case n.counts.In == 0 && n.idle > 0 && time.Since(n.lastClosed) >= n.idle && !bytes.Equal(n.at, n.closed):
+	default:
+		return nil
+	}
+	return n.close(ctx, out)
 }
 
 func (n *intake) event(ctx context.Context, e event, out chan<- item) error {
@@ -139,7 +206,7 @@ func (n *intake) close(ctx context.Context, out chan<- item) error {
 	}
 	c := &closing{Position: n.at, Opened: n.opened, Decision: promote, Stages: []ledger.Stage{n.counts}}
 	c.Redriven = n.redriven
-	n.closed = n.at
+	n.closed, n.lastClosed = n.at, time.Now()
 	n.open()
 	return send(ctx, out, item{closing: c})
 }

@@ -171,7 +171,7 @@ func TestFaultsAreGatheredWithTheirPaths(t *testing.T) {
 	w.missing = "gone"
 	made := makePlan(t, w, pipeline(
 		spec.Flow{Name: "a", Path: "/flows/0", From: []string{"landing.shop.nothing"}, To: "processing.shop.a"},
-		spec.Flow{Name: "b", Path: "/flows/1", From: []string{"landing.shop.orders"}, To: "processing.shop.b", Write: spec.Write{Mode: "upsert"}},
+		spec.Flow{Name: "b", Path: "/flows/1", From: []string{"landing.shop.orders"}, To: "processing.shop.b", Write: spec.Write{Mode: "history"}},
 		spec.Flow{
 			Name: "c", Path: "/flows/2", From: []string{"landing.shop.orders"}, To: "processing.shop.c",
 			Transforms: []spec.Transform{{Use: use("collect", "/flows/2/transforms/0")}},

@@ -2,8 +2,10 @@ package sdk
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/qanat-data/qanat/specs/proto/pluginv1"
 )
@@ -51,6 +53,7 @@ func (r *reporter) run() {
 			p := reports[stream]
 			_ = r.session.send(&pluginv1.Head{Kind: &pluginv1.Head_Progress{Progress: &pluginv1.Progress{
 				Stream: p.Stream, Rows: p.Rows, Bytes: p.Bytes, TotalRows: p.TotalRows, TotalBytes: p.TotalBytes, Message: p.Message,
+				Lag: p.Lag.proto(),
 			}}})
 		}
 	}
@@ -63,4 +66,20 @@ func (r *reporter) end() {
 	close(r.wake)
 	r.mu.Unlock()
 	<-r.done
+}
+
+// LagOf is a lag as it travels; nil for none.
+func LagOf(l *pluginv1.Lag) *Lag {
+	if l == nil {
+		return nil
+	}
+	const most = math.MaxInt64 / uint64(time.Microsecond)
+	return &Lag{Bytes: l.GetBytes(), Time: time.Duration(min(l.GetMicros(), most)) * time.Microsecond, Kept: l.GetKept()} //nolint:gosec // it fits
+}
+
+func (l *Lag) proto() *pluginv1.Lag {
+	if l == nil {
+		return nil
+	}
+	return &pluginv1.Lag{Bytes: l.Bytes, Micros: uint64(max(l.Time.Microseconds(), 0)), Kept: l.Kept}
 }

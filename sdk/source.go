@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 )
@@ -144,4 +145,12 @@ type Progress struct {
 	Rows, Bytes           uint64
 	TotalRows, TotalBytes uint64
 	Message               string
+	Lag                   *Lag // nil when unknown
+}
+
+// Lag is how far a reader is behind its source.
+type Lag struct {
+	Bytes uint64        // what the source holds, of its log for instance, that was not emitted yet
+	Time  time.Duration // how long ago the source got the oldest of it
+	Kept  uint64        // bytes that the source keeps for this reader, because they were not acknowledged
 }

@@ -40,14 +40,14 @@ func (a *app) printStatus(report engine.Report) error {
 		_, err := fmt.Fprintln(a.out, "no flow has run yet")
 		return err
 	}
-	t := newTable(a.out, "FLOW", "STATE", "SEQ", "EPOCH", "COMMITTED", "ROWS", "REJECTED", "FILTERED", "QUARANTINE", "RUNNER")
+	t := newTable(a.out, "FLOW", "STATE", "SEQ", "EPOCH", "COMMITTED", "ROWS", "REJECTED", "FILTERED", "QUARANTINE", "LAG", "RUNNER")
 	for _, f := range report.Flows {
 		committed := "-"
 		if !f.Committed.IsZero() {
 			committed = ago(f.Committed)
 		}
 		t.row(f.Flow, f.State, count(f.Seq), fmt.Sprint(f.Epoch), committed, count(f.Rows), count(f.Rejected), count(f.Filtered),
-			count(f.Quarantined), dash(f.Runner))
+			count(f.Quarantined), lag(f.Lag), dash(f.Runner))
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -94,4 +94,12 @@ func dash(s string) string {
 // ago says how long ago something was, to the second.
 func ago(t time.Time) string {
 	return time.Since(t).Truncate(time.Second).String() + " ago"
+}
+
+// lag is how far a source is ahead, in size and time.
+func lag(l *engine.LagReport) string {
+	if l == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s, %.1f s", size(l.Bytes), l.Seconds)
 }

@@ -34,8 +34,16 @@ type FlowReport struct {
 	Last      *ledger.Unit   `json:"last,omitempty"`
 	Totals    []ledger.Stage `json:"totals"`
 	// Held is the unit that waits for a decision; Quarantined are rows in quarantine that were neither released nor dropped.
-	Held        *HeldReport `json:"held,omitempty"`
-	Quarantined int64       `json:"quarantined"`
+	Held *HeldReport `json:"held,omitempty"`
+	// Lag is how far the source is ahead of a flow that runs; nil if it doesn't say.
+	Lag         *LagReport `json:"lag,omitempty"`
+	Quarantined int64      `json:"quarantined"`
+}
+
+// LagReport is how far a source is ahead.
+type LagReport struct {
+	ledger.Lag
+	Seconds float64 `json:"seconds"`
 }
 
 // DatasetReport is a dataset as readers see it.
@@ -94,6 +102,13 @@ func (p *Project) flowReport(ctx context.Context, name string) (FlowReport, erro
 		f.Epoch = owner.Epoch
 		if owner.Name != "" && tenure.Alive(owner) {
 			f.State, f.Runner, f.Note = "running", owner.Name, tenure.Silence(owner)
+			lag, found, err := p.ledger.LagOf(ctx, name, owner.Epoch)
+			if err != nil {
+				return f, err
+			}
+			if found {
+				f.Lag = &LagReport{Lag: lag, Seconds: lag.Time.Seconds()}
+			}
 		}
 	}
 	if err := p.waiting(ctx, &f); err != nil {

@@ -133,7 +133,7 @@ func (r *Read) event(frame *wire.Frame) (Event, error) {
 		p := kind.Progress
 		return ProgressEvent{
 			Stream: cut(p.GetStream()), Rows: p.GetRows(), Bytes: p.GetBytes(), TotalRows: p.GetTotalRows(),
-			TotalBytes: p.GetTotalBytes(), Message: cut(p.GetMessage()),
+			TotalBytes: p.GetTotalBytes(), Message: cut(p.GetMessage()), Lag: sdk.LagOf(p.GetLag()),
 		}, nil
 	}
 	return nil, r.s.inst.violation("a frame %T while reading", frame.Head.GetKind())

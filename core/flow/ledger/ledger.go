@@ -101,7 +101,7 @@ create table if not exists qanat_totals (
 // Open makes the tables where they are missing.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect) (*Ledger, error) {
 	l := &Ledger{pool: db, db: statements{runner: db, dialect: dialect}}
-	if err := l.create(ctx, strings.ReplaceAll(schema+heldSchema+quarantineSchema+replaySchema+upkeepSchema, "bytes", dialect.bytes())); err != nil {
+	if err := l.create(ctx, strings.ReplaceAll(schema+heldSchema+quarantineSchema+replaySchema+upkeepSchema+lagSchema, "bytes", dialect.bytes())); err != nil {
 		return nil, fmt.Errorf("create the ledger's tables: %w", err)
 	}
 	return l, nil

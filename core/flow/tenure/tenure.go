@@ -172,6 +172,7 @@ func (t *Tenure) beat(ctx context.Context, epoch uint64, lose context.CancelCaus
 		switch {
 		case err == nil:
 			last = began
+			t.noteLag(ctx, epoch, within)
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, ledger.ErrFenced):
@@ -183,6 +184,20 @@ func (t *Tenure) beat(ctx context.Context, epoch uint64, lose context.CancelCaus
 		default:
 			t.runner.Log.Debug("heartbeat", "flow", t.flow, "error", err)
 		}
+	}
+}
+
+// noteLag passes on what the source has said of its lag.
+func (t *Tenure) noteLag(ctx context.Context, epoch uint64, within time.Duration) {
+	lag := t.runner.Progress.Of(t.flow).Source.Lag
+	if lag == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	noted := ledger.Lag{Bytes: int64(lag.Bytes), Time: lag.Time, Kept: int64(lag.Kept)} //nolint:gosec // less than 8 EiB
+	if err := t.runner.Ledger.NoteLag(ctx, t.flow, epoch, noted); err != nil {
+		t.runner.Log.Debug("lag", "flow", t.flow, "error", err)
 	}
 }
 

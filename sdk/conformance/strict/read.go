@@ -78,6 +78,7 @@ func (r *Read) Next() (Event, error) {
 		r.s.say(p.GetMessage())
 		return Event{Progress: &sdk.Progress{
 			Stream: p.GetStream(), Rows: p.GetRows(), Bytes: p.GetBytes(), TotalRows: p.GetTotalRows(), TotalBytes: p.GetTotalBytes(), Message: p.GetMessage(),
+			Lag: sdk.LagOf(p.GetLag()),
 		}}, nil
 	}
 	return Event{}, violation("a frame %T while reading", frame.Head.GetKind())

@@ -137,7 +137,7 @@ func (x Error_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Error_Code.Descriptor instead.
 func (Error_Code) EnumDescriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28, 0}
+	return file_plugin_proto_rawDescGZIP(), []int{29, 0}
 }
 
 type DescribeRequest struct {
@@ -2096,9 +2096,11 @@ type Progress struct {
 	Rows   uint64                 `protobuf:"varint,2,opt,name=rows,proto3" json:"rows,omitempty"`
 	Bytes  uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// Known total of rows or bytes, 0 when unknown.
-	TotalRows     uint64 `protobuf:"varint,4,opt,name=total_rows,json=totalRows,proto3" json:"total_rows,omitempty"`
-	TotalBytes    uint64 `protobuf:"varint,5,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
-	Message       string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	TotalRows  uint64 `protobuf:"varint,4,opt,name=total_rows,json=totalRows,proto3" json:"total_rows,omitempty"`
+	TotalBytes uint64 `protobuf:"varint,5,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
+	Message    string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	// How far the reader is behind its source; absent when unknown.
+	Lag           *Lag `protobuf:"bytes,7,opt,name=lag,proto3" json:"lag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2175,6 +2177,76 @@ func (x *Progress) GetMessage() string {
 	return ""
 }
 
+func (x *Progress) GetLag() *Lag {
+	if x != nil {
+		return x.Lag
+	}
+	return nil
+}
+
+type Lag struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the source holds, of its log for instance, that was not emitted yet.
+	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// How long ago the source got the oldest of it.
+	Micros uint64 `protobuf:"varint,2,opt,name=micros,proto3" json:"micros,omitempty"`
+	// What the source keeps for this reader, because it was not acknowledged.
+	Kept          uint64 `protobuf:"varint,3,opt,name=kept,proto3" json:"kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lag) Reset() {
+	*x = Lag{}
+	mi := &file_plugin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lag) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lag) ProtoMessage() {}
+
+func (x *Lag) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lag.ProtoReflect.Descriptor instead.
+func (*Lag) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Lag) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Lag) GetMicros() uint64 {
+	if x != nil {
+		return x.Micros
+	}
+	return 0
+}
+
+func (x *Lag) GetKept() uint64 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
 type Error struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Code         Error_Code             `protobuf:"varint,1,opt,name=code,proto3,enum=qanat.plugin.v1.Error_Code" json:"code,omitempty"`
@@ -2188,7 +2260,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2272,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2285,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Error) GetCode() Error_Code {
@@ -2252,7 +2324,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2336,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2277,7 +2349,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 type PlanCall struct {
@@ -2289,7 +2361,7 @@ type PlanCall struct {
 
 func (x *PlanCall) Reset() {
 	*x = PlanCall{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2373,7 @@ func (x *PlanCall) String() string {
 func (*PlanCall) ProtoMessage() {}
 
 func (x *PlanCall) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2386,7 @@ func (x *PlanCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanCall.ProtoReflect.Descriptor instead.
 func (*PlanCall) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlanCall) GetInputs() []*Input {
@@ -2335,7 +2407,7 @@ type Input struct {
 
 func (x *Input) Reset() {
 	*x = Input{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2347,7 +2419,7 @@ func (x *Input) String() string {
 func (*Input) ProtoMessage() {}
 
 func (x *Input) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2360,7 +2432,7 @@ func (x *Input) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input.ProtoReflect.Descriptor instead.
 func (*Input) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Input) GetName() string {
@@ -2400,7 +2472,7 @@ type TransformPlan struct {
 
 func (x *TransformPlan) Reset() {
 	*x = TransformPlan{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2484,7 @@ func (x *TransformPlan) String() string {
 func (*TransformPlan) ProtoMessage() {}
 
 func (x *TransformPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2497,7 @@ func (x *TransformPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransformPlan.ProtoReflect.Descriptor instead.
 func (*TransformPlan) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TransformPlan) GetOutputs() []*Input {
@@ -2483,7 +2555,7 @@ type ColumnLineage struct {
 
 func (x *ColumnLineage) Reset() {
 	*x = ColumnLineage{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2567,7 @@ func (x *ColumnLineage) String() string {
 func (*ColumnLineage) ProtoMessage() {}
 
 func (x *ColumnLineage) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2580,7 @@ func (x *ColumnLineage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ColumnLineage.ProtoReflect.Descriptor instead.
 func (*ColumnLineage) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ColumnLineage) GetOutput() string {
@@ -2549,7 +2621,7 @@ type ColumnRef struct {
 
 func (x *ColumnRef) Reset() {
 	*x = ColumnRef{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2561,7 +2633,7 @@ func (x *ColumnRef) String() string {
 func (*ColumnRef) ProtoMessage() {}
 
 func (x *ColumnRef) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,7 +2646,7 @@ func (x *ColumnRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ColumnRef.ProtoReflect.Descriptor instead.
 func (*ColumnRef) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ColumnRef) GetInput() string {
@@ -2599,7 +2671,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2683,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2696,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 type Result struct {
@@ -2635,7 +2707,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2719,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2732,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 type CheckResult struct {
@@ -2675,7 +2747,7 @@ type CheckResult struct {
 
 func (x *CheckResult) Reset() {
 	*x = CheckResult{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2759,7 @@ func (x *CheckResult) String() string {
 func (*CheckResult) ProtoMessage() {}
 
 func (x *CheckResult) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2772,7 @@ func (x *CheckResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
 func (*CheckResult) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CheckResult) GetVerdict() string {
@@ -2737,7 +2809,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +2821,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +2834,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Opened) GetGuarantee() string {
@@ -2805,7 +2877,7 @@ type SchemaCall struct {
 
 func (x *SchemaCall) Reset() {
 	*x = SchemaCall{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +2889,7 @@ func (x *SchemaCall) String() string {
 func (*SchemaCall) ProtoMessage() {}
 
 func (x *SchemaCall) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +2902,7 @@ func (x *SchemaCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaCall.ProtoReflect.Descriptor instead.
 func (*SchemaCall) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SchemaCall) GetStream() string {
@@ -2870,7 +2942,7 @@ type Actions struct {
 
 func (x *Actions) Reset() {
 	*x = Actions{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +2954,7 @@ func (x *Actions) String() string {
 func (*Actions) ProtoMessage() {}
 
 func (x *Actions) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +2967,7 @@ func (x *Actions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Actions.ProtoReflect.Descriptor instead.
 func (*Actions) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Actions) GetActions() []*Action {
@@ -2916,7 +2988,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3000,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3013,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Action) GetObject() string {
@@ -2974,7 +3046,7 @@ type Begin struct {
 
 func (x *Begin) Reset() {
 	*x = Begin{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2986,7 +3058,7 @@ func (x *Begin) String() string {
 func (*Begin) ProtoMessage() {}
 
 func (x *Begin) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2999,7 +3071,7 @@ func (x *Begin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Begin.ProtoReflect.Descriptor instead.
 func (*Begin) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Begin) GetEpoch() uint64 {
@@ -3018,7 +3090,7 @@ type Commit struct {
 
 func (x *Commit) Reset() {
 	*x = Commit{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3102,7 @@ func (x *Commit) String() string {
 func (*Commit) ProtoMessage() {}
 
 func (x *Commit) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3115,7 @@ func (x *Commit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commit.ProtoReflect.Descriptor instead.
 func (*Commit) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Commit) GetMark() *Mark {
@@ -3064,7 +3136,7 @@ type Mark struct {
 
 func (x *Mark) Reset() {
 	*x = Mark{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3148,7 @@ func (x *Mark) String() string {
 func (*Mark) ProtoMessage() {}
 
 func (x *Mark) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3161,7 @@ func (x *Mark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mark.ProtoReflect.Descriptor instead.
 func (*Mark) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Mark) GetEpoch() uint64 {
@@ -3248,7 +3320,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\awarning\x18\x05 \x01(\bR\awarning\"!\n" +
 	"\x03Ack\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\fR\bposition\"\x06\n" +
-	"\x04Stop\"\xa6\x01\n" +
+	"\x04Stop\"\xce\x01\n" +
 	"\bProgress\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x04R\x04rows\x12\x14\n" +
@@ -3257,7 +3329,12 @@ const file_plugin_proto_rawDesc = "" +
 	"total_rows\x18\x04 \x01(\x04R\ttotalRows\x12\x1f\n" +
 	"\vtotal_bytes\x18\x05 \x01(\x04R\n" +
 	"totalBytes\x12\x18\n" +
-	"\amessage\x18\x06 \x01(\tR\amessage\"\x87\x02\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\x12&\n" +
+	"\x03lag\x18\a \x01(\v2\x14.qanat.plugin.v1.LagR\x03lag\"G\n" +
+	"\x03Lag\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x16\n" +
+	"\x06micros\x18\x02 \x01(\x04R\x06micros\x12\x12\n" +
+	"\x04kept\x18\x03 \x01(\x04R\x04kept\"\x87\x02\n" +
 	"\x05Error\x12/\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1b.qanat.plugin.v1.Error.CodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +
@@ -3358,7 +3435,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_plugin_proto_goTypes = []any{
 	(Kind)(0),                // 0: qanat.plugin.v1.Kind
 	(Error_Code)(0),          // 1: qanat.plugin.v1.Error.Code
@@ -3390,24 +3467,25 @@ var file_plugin_proto_goTypes = []any{
 	(*Ack)(nil),              // 27: qanat.plugin.v1.Ack
 	(*Stop)(nil),             // 28: qanat.plugin.v1.Stop
 	(*Progress)(nil),         // 29: qanat.plugin.v1.Progress
-	(*Error)(nil),            // 30: qanat.plugin.v1.Error
-	(*Done)(nil),             // 31: qanat.plugin.v1.Done
-	(*PlanCall)(nil),         // 32: qanat.plugin.v1.PlanCall
-	(*Input)(nil),            // 33: qanat.plugin.v1.Input
-	(*TransformPlan)(nil),    // 34: qanat.plugin.v1.TransformPlan
-	(*ColumnLineage)(nil),    // 35: qanat.plugin.v1.ColumnLineage
-	(*ColumnRef)(nil),        // 36: qanat.plugin.v1.ColumnRef
-	(*Finish)(nil),           // 37: qanat.plugin.v1.Finish
-	(*Result)(nil),           // 38: qanat.plugin.v1.Result
-	(*CheckResult)(nil),      // 39: qanat.plugin.v1.CheckResult
-	(*Opened)(nil),           // 40: qanat.plugin.v1.Opened
-	(*SchemaCall)(nil),       // 41: qanat.plugin.v1.SchemaCall
-	(*Actions)(nil),          // 42: qanat.plugin.v1.Actions
-	(*Action)(nil),           // 43: qanat.plugin.v1.Action
-	(*Begin)(nil),            // 44: qanat.plugin.v1.Begin
-	(*Commit)(nil),           // 45: qanat.plugin.v1.Commit
-	(*Mark)(nil),             // 46: qanat.plugin.v1.Mark
-	nil,                      // 47: qanat.plugin.v1.CheckResult.MetricsEntry
+	(*Lag)(nil),              // 30: qanat.plugin.v1.Lag
+	(*Error)(nil),            // 31: qanat.plugin.v1.Error
+	(*Done)(nil),             // 32: qanat.plugin.v1.Done
+	(*PlanCall)(nil),         // 33: qanat.plugin.v1.PlanCall
+	(*Input)(nil),            // 34: qanat.plugin.v1.Input
+	(*TransformPlan)(nil),    // 35: qanat.plugin.v1.TransformPlan
+	(*ColumnLineage)(nil),    // 36: qanat.plugin.v1.ColumnLineage
+	(*ColumnRef)(nil),        // 37: qanat.plugin.v1.ColumnRef
+	(*Finish)(nil),           // 38: qanat.plugin.v1.Finish
+	(*Result)(nil),           // 39: qanat.plugin.v1.Result
+	(*CheckResult)(nil),      // 40: qanat.plugin.v1.CheckResult
+	(*Opened)(nil),           // 41: qanat.plugin.v1.Opened
+	(*SchemaCall)(nil),       // 42: qanat.plugin.v1.SchemaCall
+	(*Actions)(nil),          // 43: qanat.plugin.v1.Actions
+	(*Action)(nil),           // 44: qanat.plugin.v1.Action
+	(*Begin)(nil),            // 45: qanat.plugin.v1.Begin
+	(*Commit)(nil),           // 46: qanat.plugin.v1.Commit
+	(*Mark)(nil),             // 47: qanat.plugin.v1.Mark
+	nil,                      // 48: qanat.plugin.v1.CheckResult.MetricsEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: qanat.plugin.v1.DescribeResponse.components:type_name -> qanat.plugin.v1.Component
@@ -3427,56 +3505,57 @@ var file_plugin_proto_depIdxs = []int32{
 	27, // 14: qanat.plugin.v1.Head.ack:type_name -> qanat.plugin.v1.Ack
 	28, // 15: qanat.plugin.v1.Head.stop:type_name -> qanat.plugin.v1.Stop
 	29, // 16: qanat.plugin.v1.Head.progress:type_name -> qanat.plugin.v1.Progress
-	30, // 17: qanat.plugin.v1.Head.error:type_name -> qanat.plugin.v1.Error
-	31, // 18: qanat.plugin.v1.Head.done:type_name -> qanat.plugin.v1.Done
-	32, // 19: qanat.plugin.v1.Head.plan:type_name -> qanat.plugin.v1.PlanCall
-	34, // 20: qanat.plugin.v1.Head.transform_plan:type_name -> qanat.plugin.v1.TransformPlan
-	37, // 21: qanat.plugin.v1.Head.finish:type_name -> qanat.plugin.v1.Finish
-	38, // 22: qanat.plugin.v1.Head.result:type_name -> qanat.plugin.v1.Result
-	39, // 23: qanat.plugin.v1.Head.check_result:type_name -> qanat.plugin.v1.CheckResult
-	40, // 24: qanat.plugin.v1.Head.opened:type_name -> qanat.plugin.v1.Opened
-	41, // 25: qanat.plugin.v1.Head.plan_schema:type_name -> qanat.plugin.v1.SchemaCall
-	41, // 26: qanat.plugin.v1.Head.apply_schema:type_name -> qanat.plugin.v1.SchemaCall
-	42, // 27: qanat.plugin.v1.Head.actions:type_name -> qanat.plugin.v1.Actions
-	44, // 28: qanat.plugin.v1.Head.begin:type_name -> qanat.plugin.v1.Begin
-	45, // 29: qanat.plugin.v1.Head.commit:type_name -> qanat.plugin.v1.Commit
-	46, // 30: qanat.plugin.v1.Head.mark:type_name -> qanat.plugin.v1.Mark
+	31, // 17: qanat.plugin.v1.Head.error:type_name -> qanat.plugin.v1.Error
+	32, // 18: qanat.plugin.v1.Head.done:type_name -> qanat.plugin.v1.Done
+	33, // 19: qanat.plugin.v1.Head.plan:type_name -> qanat.plugin.v1.PlanCall
+	35, // 20: qanat.plugin.v1.Head.transform_plan:type_name -> qanat.plugin.v1.TransformPlan
+	38, // 21: qanat.plugin.v1.Head.finish:type_name -> qanat.plugin.v1.Finish
+	39, // 22: qanat.plugin.v1.Head.result:type_name -> qanat.plugin.v1.Result
+	40, // 23: qanat.plugin.v1.Head.check_result:type_name -> qanat.plugin.v1.CheckResult
+	41, // 24: qanat.plugin.v1.Head.opened:type_name -> qanat.plugin.v1.Opened
+	42, // 25: qanat.plugin.v1.Head.plan_schema:type_name -> qanat.plugin.v1.SchemaCall
+	42, // 26: qanat.plugin.v1.Head.apply_schema:type_name -> qanat.plugin.v1.SchemaCall
+	43, // 27: qanat.plugin.v1.Head.actions:type_name -> qanat.plugin.v1.Actions
+	45, // 28: qanat.plugin.v1.Head.begin:type_name -> qanat.plugin.v1.Begin
+	46, // 29: qanat.plugin.v1.Head.commit:type_name -> qanat.plugin.v1.Commit
+	47, // 30: qanat.plugin.v1.Head.mark:type_name -> qanat.plugin.v1.Mark
 	18, // 31: qanat.plugin.v1.Open.read:type_name -> qanat.plugin.v1.Read
 	19, // 32: qanat.plugin.v1.Open.write:type_name -> qanat.plugin.v1.Write
 	24, // 33: qanat.plugin.v1.Reject.rows:type_name -> qanat.plugin.v1.Rejection
 	26, // 34: qanat.plugin.v1.Findings.rows:type_name -> qanat.plugin.v1.Finding
-	1,  // 35: qanat.plugin.v1.Error.code:type_name -> qanat.plugin.v1.Error.Code
-	33, // 36: qanat.plugin.v1.PlanCall.inputs:type_name -> qanat.plugin.v1.Input
-	33, // 37: qanat.plugin.v1.TransformPlan.outputs:type_name -> qanat.plugin.v1.Input
-	35, // 38: qanat.plugin.v1.TransformPlan.lineage:type_name -> qanat.plugin.v1.ColumnLineage
-	36, // 39: qanat.plugin.v1.ColumnLineage.inputs:type_name -> qanat.plugin.v1.ColumnRef
-	47, // 40: qanat.plugin.v1.CheckResult.metrics:type_name -> qanat.plugin.v1.CheckResult.MetricsEntry
-	14, // 41: qanat.plugin.v1.Opened.external:type_name -> qanat.plugin.v1.ExternalDataset
-	43, // 42: qanat.plugin.v1.Actions.actions:type_name -> qanat.plugin.v1.Action
-	46, // 43: qanat.plugin.v1.Commit.mark:type_name -> qanat.plugin.v1.Mark
-	2,  // 44: qanat.plugin.v1.Plugin.Describe:input_type -> qanat.plugin.v1.DescribeRequest
-	5,  // 45: qanat.plugin.v1.Plugin.Validate:input_type -> qanat.plugin.v1.ValidateRequest
-	8,  // 46: qanat.plugin.v1.Plugin.Test:input_type -> qanat.plugin.v1.TestRequest
-	10, // 47: qanat.plugin.v1.Plugin.Discover:input_type -> qanat.plugin.v1.DiscoverRequest
-	12, // 48: qanat.plugin.v1.Plugin.Provision:input_type -> qanat.plugin.v1.ProvisionRequest
-	15, // 49: qanat.plugin.v1.Plugin.Read:input_type -> qanat.plugin.v1.Frame
-	15, // 50: qanat.plugin.v1.Plugin.Transform:input_type -> qanat.plugin.v1.Frame
-	15, // 51: qanat.plugin.v1.Plugin.Check:input_type -> qanat.plugin.v1.Frame
-	15, // 52: qanat.plugin.v1.Plugin.Write:input_type -> qanat.plugin.v1.Frame
-	3,  // 53: qanat.plugin.v1.Plugin.Describe:output_type -> qanat.plugin.v1.DescribeResponse
-	6,  // 54: qanat.plugin.v1.Plugin.Validate:output_type -> qanat.plugin.v1.ValidateResponse
-	9,  // 55: qanat.plugin.v1.Plugin.Test:output_type -> qanat.plugin.v1.TestResponse
-	11, // 56: qanat.plugin.v1.Plugin.Discover:output_type -> qanat.plugin.v1.DiscoverResponse
-	42, // 57: qanat.plugin.v1.Plugin.Provision:output_type -> qanat.plugin.v1.Actions
-	15, // 58: qanat.plugin.v1.Plugin.Read:output_type -> qanat.plugin.v1.Frame
-	15, // 59: qanat.plugin.v1.Plugin.Transform:output_type -> qanat.plugin.v1.Frame
-	15, // 60: qanat.plugin.v1.Plugin.Check:output_type -> qanat.plugin.v1.Frame
-	15, // 61: qanat.plugin.v1.Plugin.Write:output_type -> qanat.plugin.v1.Frame
-	53, // [53:62] is the sub-list for method output_type
-	44, // [44:53] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	30, // 35: qanat.plugin.v1.Progress.lag:type_name -> qanat.plugin.v1.Lag
+	1,  // 36: qanat.plugin.v1.Error.code:type_name -> qanat.plugin.v1.Error.Code
+	34, // 37: qanat.plugin.v1.PlanCall.inputs:type_name -> qanat.plugin.v1.Input
+	34, // 38: qanat.plugin.v1.TransformPlan.outputs:type_name -> qanat.plugin.v1.Input
+	36, // 39: qanat.plugin.v1.TransformPlan.lineage:type_name -> qanat.plugin.v1.ColumnLineage
+	37, // 40: qanat.plugin.v1.ColumnLineage.inputs:type_name -> qanat.plugin.v1.ColumnRef
+	48, // 41: qanat.plugin.v1.CheckResult.metrics:type_name -> qanat.plugin.v1.CheckResult.MetricsEntry
+	14, // 42: qanat.plugin.v1.Opened.external:type_name -> qanat.plugin.v1.ExternalDataset
+	44, // 43: qanat.plugin.v1.Actions.actions:type_name -> qanat.plugin.v1.Action
+	47, // 44: qanat.plugin.v1.Commit.mark:type_name -> qanat.plugin.v1.Mark
+	2,  // 45: qanat.plugin.v1.Plugin.Describe:input_type -> qanat.plugin.v1.DescribeRequest
+	5,  // 46: qanat.plugin.v1.Plugin.Validate:input_type -> qanat.plugin.v1.ValidateRequest
+	8,  // 47: qanat.plugin.v1.Plugin.Test:input_type -> qanat.plugin.v1.TestRequest
+	10, // 48: qanat.plugin.v1.Plugin.Discover:input_type -> qanat.plugin.v1.DiscoverRequest
+	12, // 49: qanat.plugin.v1.Plugin.Provision:input_type -> qanat.plugin.v1.ProvisionRequest
+	15, // 50: qanat.plugin.v1.Plugin.Read:input_type -> qanat.plugin.v1.Frame
+	15, // 51: qanat.plugin.v1.Plugin.Transform:input_type -> qanat.plugin.v1.Frame
+	15, // 52: qanat.plugin.v1.Plugin.Check:input_type -> qanat.plugin.v1.Frame
+	15, // 53: qanat.plugin.v1.Plugin.Write:input_type -> qanat.plugin.v1.Frame
+	3,  // 54: qanat.plugin.v1.Plugin.Describe:output_type -> qanat.plugin.v1.DescribeResponse
+	6,  // 55: qanat.plugin.v1.Plugin.Validate:output_type -> qanat.plugin.v1.ValidateResponse
+	9,  // 56: qanat.plugin.v1.Plugin.Test:output_type -> qanat.plugin.v1.TestResponse
+	11, // 57: qanat.plugin.v1.Plugin.Discover:output_type -> qanat.plugin.v1.DiscoverResponse
+	43, // 58: qanat.plugin.v1.Plugin.Provision:output_type -> qanat.plugin.v1.Actions
+	15, // 59: qanat.plugin.v1.Plugin.Read:output_type -> qanat.plugin.v1.Frame
+	15, // 60: qanat.plugin.v1.Plugin.Transform:output_type -> qanat.plugin.v1.Frame
+	15, // 61: qanat.plugin.v1.Plugin.Check:output_type -> qanat.plugin.v1.Frame
+	15, // 62: qanat.plugin.v1.Plugin.Write:output_type -> qanat.plugin.v1.Frame
+	54, // [54:63] is the sub-list for method output_type
+	45, // [45:54] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -3515,7 +3594,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,9 +47,10 @@ test-short: ## unit tests only, without linters and servers of others
 fuzz-short: ## run every fuzz target for a moment; FUZZ_SECONDS=3600 searches longer
 	@.ci/fuzz
 
-bench: build ## measure the plugin hop, and generator to landing beside iceberg-go; see e2e/bench/RESULTS.md
+bench: build postgres ## measure the plugin hop, generator to landing, PostgreSQL to landing; see e2e/bench/RESULTS.md
 	go test -run '^$$' -bench 'Hop' -benchtime 3x ./core/pluginhost
 	go test -run '^$$' -bench 'GeneratorToLanding' -benchtime 3x ./core/flow
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e/bench
 
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## run the linters
 	$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) run ./...

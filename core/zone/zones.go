@@ -154,7 +154,7 @@ func (z *Zones) Create(ctx context.Context, n Name, schema *arrow.Schema, o Crea
 		return nil, fmt.Errorf("dataset %q: %w", n, err)
 	}
 	tbl, err := z.catalog.CreateTable(ctx, n.identifier(), identified(sc, o.Key),
-		catalog.WithLocation(z.location(n)), catalog.WithProperties(z.owned(properties(n.Zone, fields, o))))
+		catalog.WithLocation(z.location(n)), catalog.WithProperties(z.owned(properties(fields, o))))
 	if errors.Is(err, catalog.ErrTableAlreadyExists) {
 		return nil, fmt.Errorf("dataset %q: %w", n, ErrExists)
 	}
@@ -175,16 +175,12 @@ func (z *Zones) location(n Name) string {
 
 // properties bound metadata and make writing cheap. The lowest level of zstd is half
 // as fast again as the default, and within a few percent of its size.
-func properties(zone string, fields []arrow.Field, o CreateOptions) iceberg.Properties {
-	rows := "131072" // a point lookup reads one row group
-	if zone == Landing {
-		rows = "1048576"
-	}
+func properties(fields []arrow.Field, o CreateOptions) iceberg.Properties {
 	p := iceberg.Properties{
 		"format-version":                             "2",
 		"write.parquet.compression-codec":            "zstd",
 		"write.parquet.compression-level":            "1",
-		"write.parquet.row-group-limit":              rows,
+		"write.parquet.row-group-limit":              "131072", // what a point lookup reads, and what a wide row takes of memory while written
 		"write.parquet.row-group-size-bytes":         "67108864",
 		"write.target-file-size-bytes":               "268435456",
 		"write.metadata.previous-versions-max":       "10",

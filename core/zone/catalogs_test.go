@@ -55,7 +55,7 @@ var onOtherCatalogs = map[string]func(*testing.T){
 	"TestUndoBringsOldVersionsBack":                   TestUndoBringsOldVersionsBack,
 	"TestEvolveKeepsTheKey":                           TestEvolveKeepsTheKey,
 	"TestAHeldUpsertIsReleased":                       TestAHeldUpsertIsReleased,
-	"TestUpkeepAppliesTheKeysOfUpserts":               TestUpkeepAppliesTheKeysOfUpserts,
+	"TestNothingIsLeftOfKeysAndVectors":               TestNothingIsLeftOfKeysAndVectors,
 }
 
 const otherCatalogs, onPostgres, onREST = "TestOnOtherCatalogs", "postgres", "rest"

@@ -14,6 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	crowd()
 	goleak.VerifyTestMain(pgtest.Stopping(m), zonetest.Leaks()...)
 }
 

@@ -2,7 +2,11 @@ package zone_test
 
 import (
 	"context"
+	"flag"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -27,6 +31,15 @@ func orderBatch(alloc memory.Allocator, ids ...int64) arrow.RecordBatch {
 		b.Field(1).(*array.StringBuilder).Append("n")
 	}
 	return b.NewRecordBatch()
+}
+
+// crowd lets more tests run side by side than there are processors, as they wait for disks and servers most of the time, and collects
+// garbage less often: a third of the time goes into looking through the servers of the tests, which stay.
+func crowd() {
+	debug.SetGCPercent(400)
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 }
 
 // checked opens zones whose Arrow memory must all be given back.

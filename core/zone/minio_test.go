@@ -32,6 +32,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer shared.Close()
+	crowd()
 	code := pgtest.Stopping(m).Run()
 	if code != 0 {
 		return code

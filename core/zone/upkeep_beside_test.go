@@ -19,7 +19,7 @@ import (
 )
 
 // besideUnits is how many units each writer commits while upkeep runs.
-const besideUnits = 25
+const besideUnits = 12
 
 // books stand in for the ledger: which unit of each flow is committed, and the snapshot to read.
 type books struct {

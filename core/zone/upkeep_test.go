@@ -76,26 +76,26 @@ func TestUpkeepChangesNoRowAndNoMark(t *testing.T) {
 	z := zonetest.Open(t, s)
 	d := create(t, z, "processing.shop.orders", orders)
 	var want []int64
-	for seq := int64(1); seq <= 12; seq++ { // two flows take turns
+	for seq := int64(1); seq <= 6; seq++ { // two flows take turns
 		want = append(want, seq, 100+seq)
 		mustUnit(t, d, zone.Mark{Flow: "f", Epoch: 1, Seq: seq}, zone.Append, seq)
 		mustUnit(t, d, zone.Mark{Flow: "g", Epoch: 7, Seq: seq}, zone.Append, 100+seq)
 	}
 	slices.Sort(want)
 	marks := reload(t, d).Head().Marks()
-	visible := map[string]int64{"f": 12, "g": 12}
+	visible := map[string]int64{"f": 6, "g": 6}
 	report := keep(t, d, tight(), visible)
-	if report.Files != (upkeep.Change{Before: 24, After: 2}) || report.Snapshots != (upkeep.Change{Before: 24, After: 1}) {
+	if report.Files != (upkeep.Change{Before: 12, After: 2}) || report.Snapshots != (upkeep.Change{Before: 12, After: 1}) {
 		t.Errorf("files %+v, snapshots %+v", report.Files, report.Snapshots)
 	}
-	if report.Compacted.Count != 24 || report.Into.Count != 2 || report.Waiting.Count != 24 || report.Removed.Count != 0 {
+	if report.Compacted.Count != 12 || report.Into.Count != 2 || report.Waiting.Count != 12 || report.Removed.Count != 0 {
 		t.Errorf("report %+v", report)
 	}
 	if diff := cmp.Diff(want, ids(t, d, zone.ScanRequest{})); diff != "" {
 		t.Error(diff)
 	}
 	head := reload(t, d).Head()
-	if diff := cmp.Diff(marks, head.Marks()); diff != "" || head.Kind != zone.KindUpkeep || head.Mark.Flow != "" || head.Rows != 24 {
+	if diff := cmp.Diff(marks, head.Marks()); diff != "" || head.Kind != zone.KindUpkeep || head.Mark.Flow != "" || head.Rows != 12 {
 		t.Errorf("head %+v: %s", head, diff)
 	}
 	r := zone.ScanRequest{Units: []zone.UnitRange{{Flow: "f", After: 3, Upto: 6}}}
@@ -105,7 +105,7 @@ func TestUpkeepChangesNoRowAndNoMark(t *testing.T) {
 	if again := keep(t, d, tight(), visible); !again.Idle() {
 		t.Errorf("a second upkeep found %+v", again)
 	}
-	if gone := keep(t, d, ruthless(), visible); gone.Removed.Count != 24 || gone.Waiting.Count != 0 {
+	if gone := keep(t, d, ruthless(), visible); gone.Removed.Count != 12 || gone.Waiting.Count != 0 {
 		t.Errorf("after the grace: %+v", gone)
 	}
 	if objects, _ := zonetest.Stored(t, s, d.Location()+"/data"); objects != 2 {
@@ -125,13 +125,13 @@ func TestRowsKeepTheOrderOfTheirUnits(t *testing.T) {
 	d := create(t, z, "landing.shop.orders", orders)
 	visible := map[string]int64{"f": 0}
 	var want []int64
-	for round := range int64(6) {
-		units(t, d, "f", round*5+1, round*5+5)
-		visible["f"] = round*5 + 5
+	for round := range int64(5) {
+		units(t, d, "f", round*4+1, round*4+4)
+		visible["f"] = round*4 + 4
 		p := tight()
 		p.Compact.Files = 3
 		keep(t, d, p, visible)
-		for seq := round*5 + 1; seq <= round*5+5; seq++ {
+		for seq := round*4 + 1; seq <= round*4+4; seq++ {
 			want = append(want, seq)
 		}
 		if diff := cmp.Diff(want, seqs(t, d, zone.ScanRequest{})); diff != "" {
@@ -252,7 +252,7 @@ func TestManyCommitsLeaveLittleBehind(t *testing.T) {
 	cache := upkeep.NewCache()
 	p := upkeep.Defaults()
 	p.Snapshots.Settle, p.Snapshots.YoungerThan = 0, 0 // this test is faster than any table that they are for
-	const commits = 300
+	const commits = 100
 	for seq := int64(1); seq <= commits; seq++ {
 		commitRows(t, d, seq, idsFrom(seq*10, 10))
 		if seq%50 == 0 {
@@ -280,23 +280,23 @@ func TestManifestsAreMergedWithoutCompaction(t *testing.T) {
 	t.Parallel()
 	z, _ := checked(t)
 	d := create(t, z, "processing.shop.orders", orders)
-	want := units(t, d, "f", 1, 40)
+	want := units(t, d, "f", 1, 34)
 	p := tight()
 	p.Compact.Off = true
-	report := keep(t, d, p, map[string]int64{"f": 38})
-	if report.Manifests != (upkeep.Change{Before: 40, After: 1}) || report.Files.After != 40 {
+	report := keep(t, d, p, map[string]int64{"f": 33})
+	if report.Manifests != (upkeep.Change{Before: 34, After: 1}) || report.Files.After != 34 {
 		t.Errorf("report %+v", report)
 	}
-	if m := mark(t, d, "f"); m.Seq != 40 {
+	if m := mark(t, d, "f"); m.Seq != 34 {
 		t.Errorf("mark %+v", m)
 	}
 	if diff := cmp.Diff(want, ids(t, d, zone.ScanRequest{})); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := d.Undo(t.Context(), "f", 1, 38); err != nil {
+	if _, err := d.Undo(t.Context(), "f", 1, 33); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want[:38], ids(t, d, zone.ScanRequest{})); diff != "" {
+	if diff := cmp.Diff(want[:33], ids(t, d, zone.ScanRequest{})); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -1,6 +1,7 @@
 package zone_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,6 +38,9 @@ func TestAHeldUpsertIsReleased(t *testing.T) {
 				return nil
 			},
 		} {
+			if strings.HasPrefix(t.Name(), otherCatalogs) && (name != "upsert" || moved == "kept") {
+				continue // a catalog sees a branch take main's place, or a commit; what of is all the same to it
+			}
 			d := createKeyed(t, z, "processing.bank."+name+moved)
 			mustEdit(t, d, at("f", 1, 1), edit{set: balances{a: 0}})
 			mustEdit(t, d, at("f", 1, 2), before)

@@ -84,10 +84,10 @@ func TestNothingIsLeftOfKeysAndVectors(t *testing.T) {
 	t.Parallel()
 	s := server(t)
 	d := createKeyed(t, zonetest.Open(t, s), "processing.bank.accounts")
-	want := generations(t, d, 1, 12, nil)
-	visible := map[string]int64{"f": 12}
+	want := generations(t, d, 1, 4, nil)
+	visible := map[string]int64{"f": 4}
 	p := ruthless()
-	p.Compact.Off = true
+	p.Convert, p.Compact.Off = 3, true
 	keep(t, d, p, visible)
 	p.Compact.Off = false
 	keep(t, d, p, visible)
@@ -222,7 +222,7 @@ func TestForeignReadersSeeTheSameRows(t *testing.T) {
 	}
 }
 
-const besideUpserts = 40
+const besideUpserts = 18
 
 // changes commits units of random edits, which read the ledger's book only to be seen there.
 func changes(ctx context.Context, t *testing.T, d *zone.Dataset, b *books, history *sync.Map) error {

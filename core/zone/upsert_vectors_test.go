@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -158,8 +159,8 @@ func TestDeletionVectorsAreAsTheFormatSays(t *testing.T) {
 	for _, f := range files {
 		readBare(t, tbl, f, vectors[f.FilePath()], got)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+	if !maps.Equal(want, got) { // a difference of so many rows takes seconds to work out
+		t.Error(cmp.Diff(want, got))
 	}
 }
 

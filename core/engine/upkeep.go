@@ -20,6 +20,7 @@ import (
 const (
 	upkeepLease = 5 * time.Minute // who dies holding a dataset's upkeep keeps others from it for so long
 	sweepEvery  = 24 * time.Hour
+	everyKeyed  = 10 // commits to a dataset with a key
 )
 
 // UpkeepRequest says which datasets to look after.
@@ -103,10 +104,19 @@ func (p *Project) upkeeper(owner string) *upkeeper {
 	}
 }
 
-func (k *upkeeper) policy(name zone.Name) spec.Upkeep { return k.spec.UpkeepOf(specName(name)) }
+// policy says how a dataset is kept. One with a key is looked after more often: each upsert leaves keys that every reader has to
+// compare rows with until upkeep has applied them.
+func (k *upkeeper) policy(name zone.Name, keyed bool) spec.Upkeep {
+	u := k.spec.UpkeepOf(specName(name))
+	if keyed {
+		u.Every = min(u.Every, everyKeyed)
+	}
+	return u
+}
 
 func policyOf(u spec.Upkeep) upkeep.Policy {
 	p := upkeep.Defaults()
+	p.Convert = everyKeyed / 2 // some of the commits that led here may have left no keys
 	p.Compact = upkeep.Compact{Off: u.Compact.Off, Below: u.Compact.Below.Bytes(), Files: int(u.Compact.Files), Target: u.Compact.Target.Bytes()}
 	p.Snapshots.Keep, p.Snapshots.Most = int(u.Snapshots.Keep), int(u.Snapshots.Most)
 	p.Snapshots.YoungerThan = u.Snapshots.YoungerThan.Std()
@@ -139,7 +149,7 @@ func (k *upkeeper) look(ctx context.Context, name zone.Name, s scope, dryRun boo
 	if err != nil {
 		return report, errors.Join(err, k.ledger.EndUpkeep(ctx, held, false))
 	}
-	policy := k.policy(name)
+	policy := k.policy(name, len(dataset.Key()) > 0)
 	commits, err := dataset.Commits(ctx)
 	if err != nil || (s == lookDue && commits-held.Commits < policy.Every) {
 		return report, errors.Join(err, k.ledger.EndUpkeep(ctx, held, false))

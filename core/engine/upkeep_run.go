@@ -19,12 +19,14 @@ type attendant struct {
 	seen   map[string]int64               // units by flow, as of the last pulse
 	looked map[zone.Name]map[string]int64 // units by flow, as of the last look at a dataset
 	again  map[zone.Name]time.Time        // when files that wait may go
+	keyed  map[zone.Name]bool             // whether a dataset has a key, which stays as it is
 }
 
 func newAttendant(k *upkeeper, flows []string, status func(string) progress.Status) *attendant {
 	return &attendant{
 		upkeeper: k, flows: flows, status: status,
 		seen: map[string]int64{}, looked: map[zone.Name]map[string]int64{}, again: map[zone.Name]time.Time{},
+		keyed: map[zone.Name]bool{},
 	}
 }
 
@@ -75,7 +77,7 @@ func (a *attendant) due(ctx context.Context) []zone.Name {
 		for _, writer := range writers {
 			commits += a.seen[writer] - a.looked[name][writer]
 		}
-		if commits >= a.policy(name).Every {
+		if commits >= a.policy(name, a.isKeyed(ctx, name)).Every {
 			due = append(due, name)
 			delete(a.again, name)
 		}
@@ -87,6 +89,19 @@ func (a *attendant) due(ctx context.Context) []zone.Name {
 		}
 	}
 	return due
+}
+
+func (a *attendant) isKeyed(ctx context.Context, name zone.Name) bool {
+	keyed, known := a.keyed[name]
+	if known {
+		return keyed
+	}
+	dataset, err := a.zones.Dataset(ctx, name)
+	if err != nil {
+		return false // it is asked again
+	}
+	a.keyed[name] = len(dataset.Key()) > 0
+	return a.keyed[name]
 }
 
 // datasets are those that some of the run's flows write, with those flows.
@@ -125,7 +140,7 @@ func (a *attendant) visit(ctx context.Context, name zone.Name, s scope) {
 		return
 	}
 	if report.Waiting.Count > 0 {
-		a.again[name] = time.Now().Add(a.policy(name).Files.Grace.Std())
+		a.again[name] = time.Now().Add(a.policy(name, a.keyed[name]).Files.Grace.Std())
 	}
 	a.log.Debug("upkeep", "dataset", name, "files", report.Files, "snapshots", report.Snapshots, "seconds", report.Seconds)
 }

@@ -108,3 +108,31 @@ func TestUpkeepReportsEveryDataset(t *testing.T) {
 		t.Errorf("report: %+v, %v", report, err)
 	}
 }
+
+// A dataset with a key is looked after by its commits though others, by the same policy, are not yet.
+func TestARunAppliesTheKeysOfUpsertsInTime(t *testing.T) {
+	text := strings.Replace(smallUnits(), "rows: 5000", "rows: 3000", 1) + "  write: {mode: upsert, key: [region]}\n"
+	project := started(t, map[string]string{"qanat.yaml": projectFile(""), "p.yaml": text})
+	runOnce(t, project)
+	for text, due := range map[string]int64{"landing.e.events": 50, "processing.e.events": 10} {
+		name, err := zone.ParseName(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dataset, err := project.Zones().Dataset(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		commits, err := dataset.Commits(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, ours, err := project.Ledger().TakeUpkeep(t.Context(), text, "test", time.Minute)
+		if err != nil || !ours || commits < 10 || commits-last.Commits >= due || (due == 50) != (last.Commits == 0) {
+			t.Errorf("%s: %d commits, %d when it was last looked after (%t, %v)", text, commits, last.Commits, ours, err)
+		}
+		if keys := dataset.Head().Keys; keys >= 5*due {
+			t.Errorf("%s: %d keys wait", text, keys)
+		}
+	}
+}

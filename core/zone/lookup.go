@@ -5,17 +5,12 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/bitutil"
-	"github.com/apache/arrow-go/v18/arrow/compute"
-	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/qanat-data/qanat/core/zone/live"
 	"github.com/qanat-data/qanat/core/zone/rowkey"
 )
-
-// lookupFiles are read side by side.
-const lookupFiles = 2
 
 // Lookup reads the rows that have one of some keys, at a snapshot (0: the head of main): all user columns, in the table's order, each
 // row once, in no order of rows. Keys without a row give none, so the receiver matches rows by their keys. The batch of keys has the
@@ -46,21 +41,22 @@ func (d *Dataset) lookup(ctx context.Context, tbl *table.Table, keys arrow.Recor
 	if err != nil {
 		return nil, fmt.Errorf("dataset %q: %w", d.name, err)
 	}
-	p := scanPlan{tbl: tbl, schema: schema, options: []table.ScanOption{
-		table.WithSnapshotID(at.SnapshotID), table.WithMaxConcurrency(lookupFiles), table.WithArrowBatchSize(scanBatchRows),
-		table.WithSelectedFields(names(schema)...),
+	p := scanPlan{tbl: tbl, schema: schema, at: at, options: []table.ScanOption{
+		table.WithSnapshotID(at.SnapshotID), table.WithArrowBatchSize(scanBatchRows),
 	}}
-	all, err := tbl.Scan(p.options...).PlanFiles(ctx)
+	r, err := p.liveRequest(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("dataset %q: look up: %w", d.name, err)
 	}
-	var some []table.FileScanTask
-	for _, t := range all {
-		if l.mayBeIn(t) {
-			some = append(some, t)
+	if r.Survey.Others {
+		return nil, fmt.Errorf("dataset %q: look up: somebody else has deleted rows by position files, which only scans know", d.name)
+	}
+	for _, e := range r.Survey.Data {
+		if l.mayBeIn(e.File) {
+			r.Parts = append(r.Parts, live.Part{Entry: e, Choose: l.choose})
 		}
 	}
-	return l.found(ctx, p.concat(func() (Batches, error) { return p.tasks(ctx, p.options, some) })), nil
+	return live.Read(ctx, r), nil
 }
 
 // keyTarget is the schema of batches of keys, with field ids.
@@ -108,60 +104,20 @@ func (d *Dataset) indexed(ctx context.Context, tbl *table.Table, keys arrow.Reco
 }
 
 // mayBeIn tells by a file's statistics whether it may hold one of the keys.
-func (l lookedUp) mayBeIn(t table.FileScanTask) bool {
-	lower, upper := t.File.LowerBoundValues(), t.File.UpperBoundValues()
+func (l lookedUp) mayBeIn(file iceberg.DataFile) bool {
+	lower, upper := file.LowerBoundValues(), file.UpperBoundValues()
 	low, high := make([][]byte, len(l.ids)), make([][]byte, len(l.ids))
 	for i, id := range l.ids {
 		low[i], high[i] = lower[id], upper[id]
 	}
-	return t.File.Count() > 0 && l.index.Between(low, high)
+	return l.index.Between(low, high)
 }
 
-// found leaves out the rows that have other keys.
-func (l lookedUp) found(ctx context.Context, rows Batches) Batches {
-	return func(yield func(arrow.RecordBatch, error) bool) {
-		for b, err := range rows {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			out, err := l.filter(ctx, b)
-			b.Release()
-			if err == nil && out == nil {
-				continue
-			}
-			if !yield(out, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// filter is nil if no row has one of the keys.
-func (l lookedUp) filter(ctx context.Context, b arrow.RecordBatch) (arrow.RecordBatch, error) {
+// choose takes the rows that have one of the keys.
+func (l lookedUp) choose(b arrow.RecordBatch, take func(row int)) error {
 	columns := make([]arrow.Array, len(l.names))
 	for i, name := range l.names {
 		columns[i] = b.Column(b.Schema().FieldIndices(name)[0])
 	}
-	var mask *memory.Buffer
-	err := l.index.Match(columns, func(row int, _ int64) {
-		if mask == nil {
-			mask = memory.NewResizableBuffer(compute.GetAllocator(ctx))
-			mask.Resize(int(bitutil.BytesForBits(b.NumRows())))
-			clear(mask.Bytes())
-		}
-		bitutil.SetBit(mask.Bytes(), row)
-	})
-	if mask == nil {
-		return nil, err
-	}
-	defer mask.Release()
-	if err != nil {
-		return nil, err
-	}
-	data := array.NewData(arrow.FixedWidthTypes.Boolean, int(b.NumRows()), []*memory.Buffer{nil, mask}, nil, 0, 0)
-	defer data.Release()
-	keep := array.NewBooleanData(data)
-	defer keep.Release()
-	return compute.FilterRecordBatch(ctx, b, keep, compute.DefaultFilterOptions())
+	return l.index.Match(columns, func(row int, _ int64) { take(row) })
 }

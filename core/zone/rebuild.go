@@ -67,12 +67,11 @@ func (b *rebuild) stage(ctx context.Context, tx *table.Transaction, tbl *table.T
 	come := slices.Clone(b.files.list)
 	var gone []iceberg.DataFile
 	for _, f := range live.data {
-		task := table.FileScanTask{File: f}
-		if plan.apart(task, b.units) {
+		if plan.apart(f, b.units) {
 			continue
 		}
 		gone = append(gone, f)
-		if plan.covered(task, b.units) {
+		if plan.covered(f, b.units) {
 			continue
 		}
 		rest, err := b.rewrite(ctx, tbl, f)
@@ -88,7 +87,7 @@ func (b *rebuild) stage(ctx context.Context, tx *table.Transaction, tbl *table.T
 func (b *rebuild) replaceAll(ctx context.Context, tx *table.Transaction, tbl *table.Table, live contents, p iceberg.Properties) error {
 	plan := scanPlan{tbl: tbl, flowColumn: true}
 	for _, f := range live.data {
-		if !plan.covered(table.FileScanTask{File: f}, b.units) {
+		if !plan.covered(f, b.units) {
 			return &refusal{fmt.Errorf("dataset %q has a key: its units can only be replaced all at once", b.dataset.name)}
 		}
 	}
@@ -107,16 +106,17 @@ func replaceFiles(ctx context.Context, tx *table.Transaction, gone, come []icebe
 }
 
 // apart tells whether no row of a file can be in one of the ranges.
-func (p scanPlan) apart(t table.FileScanTask, units []UnitRange) bool {
-	low, high := p.bounds(t, ColumnSeq)
+func (p scanPlan) apart(file iceberg.DataFile, units []UnitRange) bool {
+	low, high := p.bounds(file, ColumnSeq)
 	first, ok := decodeSeq(low)
 	last, ok2 := decodeSeq(high)
-	from, to := p.bounds(t, ColumnFlow)
-	if !ok || !ok2 || from == nil || to == nil {
+	from, to := p.bounds(file, ColumnFlow)
+	if !ok || !ok2 || (p.flowColumn && (from == nil || to == nil)) {
 		return false
 	}
 	return !slices.ContainsFunc(units, func(u UnitRange) bool {
-		return last > u.After && first <= u.Upto && string(from) <= u.Flow && u.Flow <= string(to)
+		ofFlow := !p.flowColumn || u.Flow == "" || (string(from) <= u.Flow && u.Flow <= string(to))
+		return last > u.After && first <= u.Upto && ofFlow
 	})
 }
 

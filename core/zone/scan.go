@@ -66,7 +66,7 @@ func (d *Dataset) scan(ctx context.Context, tbl *table.Table, r ScanRequest) (*a
 	if at == nil {
 		return schema, func(func(arrow.RecordBatch, error) bool) {}, nil
 	}
-	p := scanPlan{tbl: tbl, schema: schema, flowColumn: d.hasFlow(), options: []table.ScanOption{
+	p := scanPlan{tbl: tbl, schema: schema, flowColumn: d.hasFlow(), at: at, options: []table.ScanOption{
 		table.WithSnapshotID(at.SnapshotID), table.WithMaxConcurrency(1), table.WithArrowBatchSize(scanBatchRows),
 		table.WithSelectedFields(names(schema)...),
 	}}
@@ -134,34 +134,41 @@ type scanPlan struct {
 	schema     *arrow.Schema
 	flowColumn bool
 	options    []table.ScanOption
-	// at is the snapshot whose files are read, if options don't say: the rows then have the table's newest schema.
-	at *table.Snapshot
+	at         *table.Snapshot // whose files are read
+	// newest says that rows have the table's newest schema, not that of the snapshot.
+	newest bool
 }
 
 func (p scanPlan) read(ctx context.Context, units []UnitRange) (Batches, error) {
+	if isKeyed(p.tbl) {
+		batches, known, err := p.live(ctx, units)
+		if known || err != nil {
+			return batches, err
+		}
+	}
 	options := p.options
 	filter := p.filter(units)
 	if filter != nil {
 		options = append(slices.Clone(p.options), table.WithRowFilter(filter))
 	}
 	planning := options
-	if p.at != nil {
+	if p.newest {
 		planning = append(slices.Clone(options), table.WithSnapshotID(p.at.SnapshotID), table.WithSelectedFields(ColumnSeq))
 	}
 	tasks, err := p.tbl.Scan(planning...).PlanFiles(ctx)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(tasks, func(a, b table.FileScanTask) int { return cmp.Compare(p.firstSeq(a), p.firstSeq(b)) })
+	slices.SortStableFunc(tasks, func(a, b table.FileScanTask) int { return cmp.Compare(p.firstSeq(a.File), p.firstSeq(b.File)) })
 	var whole, partial []table.FileScanTask
 	for _, t := range tasks {
 		switch {
 		case t.File.Count() == 0:
-		case filter == nil || p.covered(t, units):
+		case filter == nil || p.covered(t.File, units):
 			t.Residual = nil
 			whole = append(whole, t)
 		default:
-			if p.at != nil {
+			if p.newest {
 				t.Residual = nil // it is bound to the schema of the snapshot; the scan's own filter does
 			}
 			partial = append(partial, t)
@@ -192,16 +199,16 @@ func (p scanPlan) filter(units []UnitRange) iceberg.BooleanExpression {
 }
 
 // bounds are the lowest and highest value of a column in a file, as stored.
-func (p scanPlan) bounds(t table.FileScanTask, column string) (low, high []byte) {
+func (p scanPlan) bounds(file iceberg.DataFile, column string) (low, high []byte) {
 	f, ok := p.tbl.Schema().FindFieldByName(column)
 	if !ok {
 		return nil, nil
 	}
-	return t.File.LowerBoundValues()[f.ID], t.File.UpperBoundValues()[f.ID]
+	return file.LowerBoundValues()[f.ID], file.UpperBoundValues()[f.ID]
 }
 
-func (p scanPlan) firstSeq(t table.FileScanTask) int64 {
-	low, _ := p.bounds(t, ColumnSeq)
+func (p scanPlan) firstSeq(file iceberg.DataFile) int64 {
+	low, _ := p.bounds(file, ColumnSeq)
 	seq, _ := decodeSeq(low)
 	return seq
 }
@@ -214,8 +221,8 @@ func decodeSeq(b []byte) (int64, bool) {
 }
 
 // covered tells whether every row of a file is in one of the ranges.
-func (p scanPlan) covered(t table.FileScanTask, units []UnitRange) bool {
-	low, high := p.bounds(t, ColumnSeq)
+func (p scanPlan) covered(file iceberg.DataFile, units []UnitRange) bool {
+	low, high := p.bounds(file, ColumnSeq)
 	first, ok := decodeSeq(low)
 	last, ok2 := decodeSeq(high)
 	if !ok || !ok2 {
@@ -228,7 +235,7 @@ func (p scanPlan) covered(t table.FileScanTask, units []UnitRange) bool {
 		if !p.flowColumn || u.Flow == "" {
 			return true
 		}
-		low, high := p.bounds(t, ColumnFlow)
+		low, high := p.bounds(file, ColumnFlow)
 		if string(low) == u.Flow && string(high) == u.Flow {
 			return true
 		}

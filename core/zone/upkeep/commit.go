@@ -14,6 +14,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/qanat-data/qanat/core/killpoint"
+	"github.com/qanat-data/qanat/core/zone/live"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 
 // replace puts files in the place of others that hold the same rows, and merges manifests when there are many. It commits on a fresh
 // handle, pinned to its head: the old files being there is all that it relies on.
-func (k *keeper) replace(ctx context.Context, p plan, old []entry, written []iceberg.DataFile) error {
+func (k *keeper) replace(ctx context.Context, p plan, old []live.Entry, written []iceberg.DataFile) error {
 	defer k.Lock()()
 	for range attempts {
 		tbl, err := k.Load(ctx)
@@ -52,7 +53,7 @@ func (k *keeper) replace(ctx context.Context, p plan, old []entry, written []ice
 }
 
 // stage is nil if there is nothing to commit.
-func (k *keeper) stage(ctx context.Context, tbl *table.Table, p plan, old []entry, written []iceberg.DataFile) (*table.Transaction, error) {
+func (k *keeper) stage(ctx context.Context, tbl *table.Table, p plan, old []live.Entry, written []iceberg.DataFile) (*table.Transaction, error) {
 	head := tbl.CurrentSnapshot()
 	if head == nil {
 		return nil, errConflict
@@ -91,7 +92,7 @@ func (k *keeper) stage(ctx context.Context, tbl *table.Table, p plan, old []entr
 
 // spent are the delete files that nothing is left of to apply to once old files are replaced: their vectors, and keys that are in no
 // file with a lower sequence number. Keys that came after the old files were read are not spent: they apply to what was written.
-func (k *keeper) spent(ctx context.Context, tbl *table.Table, p plan, old []entry) ([]iceberg.DataFile, error) {
+func (k *keeper) spent(ctx context.Context, tbl *table.Table, p plan, old []live.Entry) ([]iceberg.DataFile, error) {
 	if len(k.Key) == 0 {
 		fs, err := tbl.FS(ctx)
 		if err != nil {
@@ -107,19 +108,19 @@ func (k *keeper) spent(ctx context.Context, tbl *table.Table, p plan, old []entr
 	if err != nil {
 		return nil, err
 	}
-	out, same := p.survey.vectorsOf(old, now)
-	if !same || now.others {
+	out, same := vectorsOf(p.survey, old, now)
+	if !same || now.Others {
 		return nil, errConflict
 	}
 	gone, oldest := paths(old), int64(math.MaxInt64)
-	for _, e := range now.data {
-		if !gone[e.file.FilePath()] {
-			oldest = min(oldest, e.seq)
+	for _, e := range now.Data {
+		if !gone[e.File.FilePath()] {
+			oldest = min(oldest, e.Seq)
 		}
 	}
-	for _, e := range now.keys {
-		if e.seq <= oldest && e.seq <= p.head.SequenceNumber {
-			out = append(out, e.file)
+	for _, e := range now.Keys {
+		if e.Seq <= oldest && e.Seq <= p.head.SequenceNumber {
+			out = append(out, e.File)
 		}
 	}
 	return out, nil

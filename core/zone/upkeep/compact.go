@@ -10,6 +10,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/qanat-data/qanat/core/killpoint"
+	"github.com/qanat-data/qanat/core/zone/live"
 )
 
 // batchBytes bounds the work that is lost when a commit is.
@@ -48,7 +49,7 @@ func (k *keeper) foretell(p plan) {
 type plan struct {
 	tbl    *table.Table
 	head   *table.Snapshot
-	survey survey
+	survey live.Survey
 	groups [][]file
 }
 
@@ -64,14 +65,14 @@ func (k *keeper) plan(ctx context.Context) (plan, error) {
 	if p.survey, err = looked(ctx, tbl); err != nil {
 		return p, err
 	}
-	if p.survey.others || (p.survey.deletes() && len(k.Key) == 0) {
+	if p.survey.Others || (p.survey.Deletes() && len(k.Key) == 0) {
 		k.keep("small files: rows of the dataset are deleted by files of their own, in a way that upkeep does not know")
 		return p, nil
 	}
 	files := k.files(tbl, p.survey)
 	open, err := k.open(tbl.Metadata(), p.head)
 	p.groups = groups(files, k.Policy.Compact, func(f file) bool {
-		return f.first <= f.last && f.last <= k.visible(f.flow) && !open[f.entry.added]
+		return f.first <= f.last && f.last <= k.visible(f.flow) && !open[f.entry.Added]
 	})
 	return p, err
 }
@@ -106,13 +107,13 @@ func (k *keeper) visible(flow string) int64 {
 }
 
 // files are the data files of a snapshot. Those whose units can't be told get a range that nothing may touch.
-func (k *keeper) files(tbl *table.Table, s survey) []file {
+func (k *keeper) files(tbl *table.Table, s live.Survey) []file {
 	seq, _ := tbl.Schema().FindFieldByName(k.SeqColumn)
 	flow, _ := tbl.Schema().FindFieldByName(k.FlowColumn)
-	out := make([]file, len(s.data))
-	for i, e := range s.data {
-		out[i] = fileOf(e.file, seq.ID, flow.ID, k.FlowColumn != "")
-		out[i].entry, out[i].deleted = e, s.deleted(e)
+	out := make([]file, len(s.Data))
+	for i, e := range s.Data {
+		out[i] = fileOf(e.File, seq.ID, flow.ID, k.FlowColumn != "")
+		out[i].entry, out[i].deleted = e, s.Deleted(e)
 	}
 	return out
 }
@@ -164,7 +165,7 @@ func (k *keeper) rewrite(ctx context.Context, p plan, some [][]file) error {
 		return err
 	}
 	killpoint.Here("after-compact-write")
-	var old []entry
+	var old []live.Entry
 	for _, g := range some {
 		for _, f := range g {
 			old = append(old, f.entry)
@@ -174,7 +175,7 @@ func (k *keeper) rewrite(ctx context.Context, p plan, some [][]file) error {
 		return k.unused(ctx, err, written)
 	}
 	for _, e := range old {
-		k.report.Compacted.add(e.file.FileSizeBytes())
+		k.report.Compacted.add(e.File.FileSizeBytes())
 	}
 	for _, f := range written {
 		k.report.Into.add(f.FileSizeBytes())

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/qanat-data/qanat/core/killpoint"
+	"github.com/qanat-data/qanat/core/zone/live"
 )
 
 // convert turns keys of upserts into deletion vectors: then a reader does not compare every row with all keys any more. Vectors say
@@ -41,7 +42,7 @@ func (k *keeper) convertOnce(ctx context.Context) error {
 	if err != nil || !k.due(was) {
 		return err
 	}
-	for _, e := range was.keys {
+	for _, e := range was.Keys {
 		k.foretellConverted(e)
 	}
 	if k.DryRun {
@@ -55,35 +56,35 @@ func (k *keeper) convertOnce(ctx context.Context) error {
 	if err := k.applyVectors(ctx, tbl, was, vectors); err != nil {
 		return k.unused(ctx, err, vectors[:min(1, len(vectors))]) // they share an object
 	}
-	for _, e := range was.keys {
-		k.report.Converted.add(e.file.FileSizeBytes())
+	for _, e := range was.Keys {
+		k.report.Converted.add(e.File.FileSizeBytes())
 	}
 	return nil
 }
 
-func (k *keeper) foretellConverted(e entry) {
+func (k *keeper) foretellConverted(e live.Entry) {
 	if k.DryRun {
-		k.report.Converted.add(e.file.FileSizeBytes())
+		k.report.Converted.add(e.File.FileSizeBytes())
 	}
 }
 
 // due tells whether enough upserts have left keys.
-func (k *keeper) due(s survey) bool {
+func (k *keeper) due(s live.Survey) bool {
 	commits := map[int64]bool{}
-	for _, e := range s.keys {
-		commits[e.seq] = true
+	for _, e := range s.Keys {
+		commits[e.Seq] = true
 	}
-	return len(commits) > 0 && len(commits) >= k.Policy.convert() && !s.others
+	return len(commits) > 0 && len(commits) >= k.Policy.convert() && !s.Others
 }
 
 // vectors writes vectors for the files with rows that keys delete, in one object. A file that has a vector gets one that holds its
 // positions, too.
-func (k *keeper) vectors(ctx context.Context, tbl *table.Table, s survey) ([]iceberg.DataFile, error) {
+func (k *keeper) vectors(ctx context.Context, tbl *table.Table, s live.Survey) ([]iceberg.DataFile, error) {
 	fs, err := tbl.FS(ctx)
 	if err != nil {
 		return nil, err
 	}
-	hits, err := k.locate(ctx, tbl, s)
+	hits, err := live.Locate(ctx, tbl, k.Key, s.Keys, s.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -93,13 +94,13 @@ func (k *keeper) vectors(ctx context.Context, tbl *table.Table, s survey) ([]ice
 	}
 	spec := func(id int32) *iceberg.PartitionSpec { return tbl.Metadata().PartitionSpecByID(int(id)) }
 	w := dv.NewDVWriter(writable, spec)
-	for _, e := range s.data {
-		path := e.file.FilePath()
+	for _, e := range s.Data {
+		path := e.File.FilePath()
 		hit := hits[path]
 		if hit == nil {
 			continue
 		}
-		old, have := s.vectors[path]
+		old, have := s.Vectors[path]
 		if have {
 			before, err := dv.ReadDV(fs, old)
 			if err != nil {
@@ -110,13 +111,13 @@ func (k *keeper) vectors(ctx context.Context, tbl *table.Table, s survey) ([]ice
 				continue // those rows were deleted before
 			}
 		}
-		w.Load(path, hit, e.file.SpecID(), nil)
+		w.Load(path, hit, e.File.SpecID(), nil)
 	}
 	return w.Flush(ctx, fmt.Sprintf("%s/data/00000-%s-deletes.puffin", k.Location, uuid.NewString()))
 }
 
 // applyVectors commits vectors and lets go of the keys that they were made from. It does so on a fresh handle, pinned to its head.
-func (k *keeper) applyVectors(ctx context.Context, planned *table.Table, was survey, vectors []iceberg.DataFile) error {
+func (k *keeper) applyVectors(ctx context.Context, planned *table.Table, was live.Survey, vectors []iceberg.DataFile) error {
 	defer k.Lock()()
 	for range attempts {
 		tbl, err := k.Load(ctx)
@@ -142,7 +143,7 @@ func (k *keeper) applyVectors(ctx context.Context, planned *table.Table, was sur
 
 // stageVectors makes two snapshots that come to be as one: the library adds vectors in one kind of change and removes keys in another.
 func (k *keeper) stageVectors(
-	ctx context.Context, tbl, planned *table.Table, was survey, vectors []iceberg.DataFile,
+	ctx context.Context, tbl, planned *table.Table, was live.Survey, vectors []iceberg.DataFile,
 ) (*table.Transaction, error) {
 	head := tbl.CurrentSnapshot()
 	if head == nil {
@@ -165,7 +166,7 @@ func (k *keeper) stageVectors(
 	if len(vectors) > 0 {
 		delta := tx.NewRowDelta(marks).AddDeletes(vectors...)
 		for _, v := range vectors {
-			if old, have := was.vectors[*v.ReferencedDataFile()]; have {
+			if old, have := was.Vectors[*v.ReferencedDataFile()]; have {
 				delta.RemoveDeletes(old)
 			}
 		}
@@ -174,8 +175,8 @@ func (k *keeper) stageVectors(
 		}
 	}
 	rewrite := tx.NewRewrite(marks)
-	for _, e := range was.keys {
-		rewrite.DeleteFile(e.file)
+	for _, e := range was.Keys {
+		rewrite.DeleteFile(e.File)
 	}
 	if err := rewrite.Commit(ctx); err != nil {
 		return nil, fmt.Errorf("dataset %q: let go of keys: %w", k.Name, err)
@@ -186,10 +187,10 @@ func (k *keeper) stageVectors(
 // convertible tells whether vectors that were made in one state of the table say in a later one what the keys do: the keys and the
 // files that they apply to are as they were. What was added since has a higher sequence number, or it is rows that somebody else has
 // put together, and to those the keys may apply.
-func convertible(was, now survey, vectors []iceberg.DataFile) bool {
-	keys, data := paths(now.keys), paths(now.data)
-	for _, e := range was.keys {
-		if !keys[e.file.FilePath()] {
+func convertible(was, now live.Survey, vectors []iceberg.DataFile) bool {
+	keys, data := paths(now.Keys), paths(now.Data)
+	for _, e := range was.Keys {
+		if !keys[e.File.FilePath()] {
 			return false
 		}
 	}
@@ -199,7 +200,7 @@ func convertible(was, now survey, vectors []iceberg.DataFile) bool {
 			return false
 		}
 	}
-	newest := slices.MaxFunc(was.keys, func(a, b entry) int { return cmp.Compare(a.seq, b.seq) }).seq
-	known := paths(was.data)
-	return !slices.ContainsFunc(now.data, func(e entry) bool { return e.seq < newest && !known[e.file.FilePath()] })
+	newest := slices.MaxFunc(was.Keys, func(a, b live.Entry) int { return cmp.Compare(a.Seq, b.Seq) }).Seq
+	known := paths(was.Data)
+	return !slices.ContainsFunc(now.Data, func(e live.Entry) bool { return e.Seq < newest && !known[e.File.FilePath()] })
 }

@@ -3,6 +3,8 @@ package upkeep
 import (
 	"cmp"
 	"slices"
+
+	"github.com/qanat-data/qanat/core/zone/live"
 )
 
 // crowd times Compact.Files is how many small files may lie together before they are put together whatever their sizes.
@@ -10,7 +12,7 @@ const crowd = 4
 
 // file is a data file and the units that its rows are of.
 type file struct {
-	entry       entry
+	entry       live.Entry
 	path        string
 	bytes       int64
 	deleted     int64 // rows that its vector deletes
@@ -20,7 +22,7 @@ type file struct {
 
 // hollow tells whether too many of its rows are deleted.
 func (f file) hollow(c Compact) bool {
-	return f.deleted > 0 && c.hollow(f.entry.file.Count(), f.deleted)
+	return f.deleted > 0 && c.hollow(f.entry.File.Count(), f.deleted)
 }
 
 // groups are the files to put together, each group into one row of files in the order of the flow's units. A group holds files

@@ -189,7 +189,7 @@ func (r *cdcRead) follow(ctx context.Context, at *position.Position, tables []*t
 	settings := follow.Settings{
 		Server: s.server, Log: s.env.Log, Alloc: s.env.Alloc, Scratch: s.env.Scratch, Out: r.out, Stop: r.request.Stop, Follow: r.request.Follow,
 		Publication: r.publication.Name, Options: s.config.options(), ChunkRows: s.config.chunkRows(), Heartbeat: time.Duration(s.config.Heartbeat),
-		Position: at, Tables: r.followed(tables), Acks: &s.acks,
+		Position: at, Tables: r.followed(tables), Acks: &s.acks, Pace: s.pace,
 		Find: func(ctx context.Context, conn *pgx.Conn) ([]follow.Table, error) {
 			again, err := r.find(ctx, conn)
 			return r.followed(again), err

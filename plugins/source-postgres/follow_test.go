@@ -124,7 +124,10 @@ func (s *site) workload(t testing.TB, tables ...string) (end func()) {
 	for worker := range 2 {
 		conn := s.connect(t)
 		group.Go(func() {
+			pace := time.NewTicker(2 * time.Millisecond) // so that readers get their share of the machine
+			defer pace.Stop()
 			for i := 0; ctx.Err() == nil; i++ {
+				<-pace.C
 				tx, err := conn.Begin(context.Background())
 				if err != nil {
 					t.Error(err)

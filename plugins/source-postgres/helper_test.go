@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,19 +17,49 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/plugins/source-postgres/internal/follow"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/plugintest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Stopping(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := atOnce(); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(pgtest.Stopping(m), goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(built.dir)
+		os.Exit(code)
+	}))
+}
+
+// atOnce lets more tests run beside each other than there are processors, unless the command line says how many: most of the time they wait
+// for the server.
+func atOnce() error {
+	const enough = "6"
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", enough)
+}
+
+// brisk is a pace that does not keep tests waiting.
+func brisk() follow.Pace {
+	p := follow.Standard()
+	p.Quiet, p.Report, p.Look, p.Fill, p.FirstPause, p.LongestPause = 100*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
+	return p
+}
 
 // patience is how long a test waits for what must come.
 const patience = 60 * time.Second
 
 // site is a database of a test's own with a connection to it.
 type site struct {
-	dsn string
-	sql *pgx.Conn
+	dsn  string
+	sql  *pgx.Conn
+	pace follow.Pace // of its sources
 }
 
 func newSite(t testing.TB, statements ...string) *site {
@@ -37,7 +69,7 @@ func newSite(t testing.TB, statements ...string) *site {
 
 func newSiteOn(t testing.TB, server *pgtest.Server, statements ...string) *site {
 	t.Helper()
-	s := &site{dsn: server.Database(t)}
+	s := &site{dsn: server.Database(t), pace: brisk()}
 	s.sql = s.connect(t)
 	t.Cleanup(func() { s.dropSlots() })
 	s.exec(t, statements...)
@@ -101,6 +133,7 @@ func (s *site) source(t testing.TB, c Config) *Source {
 	if err != nil {
 		t.Fatal(err)
 	}
+	source.pace = s.pace
 	t.Cleanup(func() { _ = source.Close(context.Background()) })
 	return source
 }

@@ -50,6 +50,19 @@ func (u *units) at() sdk.Position {
 	return u.position
 }
 
+// count is how many rows of a stream are committed.
+func (u *units) count(stream string) int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var rows int64
+	for _, b := range u.committed {
+		if b.Stream == stream {
+			rows += b.Record.NumRows()
+		}
+	}
+	return rows
+}
+
 // changes are the committed rows of a stream.
 func (u *units) changes(stream string) []row {
 	u.mu.Lock()
@@ -124,7 +137,7 @@ func (r *running) until(t testing.TB, stream string, n int) []row {
 			t.Fatalf("the read ended: %v", r.err)
 		default:
 		}
-		return len(r.changes(stream)) >= n
+		return r.count(stream) >= int64(n)
 	})
 	return r.changes(stream)
 }

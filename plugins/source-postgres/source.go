@@ -24,6 +24,7 @@ type Source struct {
 	server *server.Server
 
 	acks follow.Acks
+	pace follow.Pace
 }
 
 // New makes a source. It connects to nothing.
@@ -35,7 +36,7 @@ func New(_ context.Context, c Config, env sdk.Env) (*Source, error) {
 	if c.Mode == "" {
 		c.Mode = position.Full
 	}
-	return &Source{config: c, env: env, server: s}, nil
+	return &Source{config: c, env: env, server: s, pace: follow.Standard()}, nil
 }
 
 // Streams implements sdk.Source.

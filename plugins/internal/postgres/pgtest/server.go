@@ -54,6 +54,14 @@ var shared struct {
 	server *Server
 }
 
+// template is the files that initdb makes, once for all servers of a process.
+var template struct {
+	once     sync.Once
+	dir      string
+	password string
+	err      error
+}
+
 // Shared is the server of this package's tests, which the first of them starts. TestMain stops it with Stopping.
 func Shared(t testing.TB) *Server {
 	t.Helper()
@@ -94,6 +102,7 @@ func stopShared() {
 		shared.server.Close()
 		shared.server = nil
 	}
+	_ = os.RemoveAll(template.dir)
 }
 
 // Own is a server of a test's own, with settings such as "wal_sender_timeout=2s" or, for tests of the server's crashes, "fsync=on".
@@ -110,7 +119,7 @@ func Own(t testing.TB, settings ...string) *Server {
 
 // start makes a server's files in a folder of their own and starts it. As root it runs as another user, because it refuses root.
 func start(settings []string) (*Server, error) {
-	s := &Server{password: rand.Text(), settings: settings}
+	s := &Server{settings: settings}
 	var err error
 	if s.bin, err = binaries(); err != nil {
 		return nil, err
@@ -173,24 +182,49 @@ func (s *Server) make() error {
 	if s.account, err = asUser(s.dir); err != nil {
 		return err
 	}
-	secret := filepath.Join(s.dir, "password")
-	if err := os.WriteFile(secret, []byte(s.password), 0o600); err != nil {
+	template.once.Do(func() { template.err = makeTemplate(s.bin) })
+	if template.err != nil {
+		return template.err
+	}
+	s.password = template.password
+	cmd := exec.Command("cp", "-R", filepath.Join(template.dir, "data"), s.data()) //nolint:gosec,noctx // a tool of tests
+	cmd.SysProcAttr, cmd.Dir = s.account, s.dir
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("copy what initdb has made: %w\n%s", err, said)
+	}
+	if err := os.Chmod(s.data(), 0o700); err != nil { //nolint:gosec // a folder
 		return err
 	}
-	if c := s.account.Credential; c != nil {
+	s.address, err = freeAddress()
+	return err
+}
+
+func makeTemplate(bin string) error {
+	var err error
+	if template.dir, err = os.MkdirTemp("", "qanat-postgres-"); err != nil {
+		return err
+	}
+	template.password = rand.Text()
+	account, err := asUser(template.dir)
+	if err != nil {
+		return err
+	}
+	secret := filepath.Join(template.dir, "password")
+	if err := os.WriteFile(secret, []byte(template.password), 0o600); err != nil {
+		return err
+	}
+	if c := account.Credential; c != nil {
 		if err := os.Chown(secret, int(c.Uid), int(c.Gid)); err != nil {
 			return err
 		}
 	}
-	cmd := exec.Command(filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", superuser, "--auth=scram-sha-256", //nolint:gosec,noctx // a tool of tests
+	cmd := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(template.dir, "data"), "-U", superuser, "--auth=scram-sha-256", //nolint:gosec,noctx // a tool of tests
 		"--pwfile="+secret, "--no-sync", "--encoding=UTF8", "--locale=C")
-	cmd.SysProcAttr, cmd.Dir = s.account, s.dir
+	cmd.SysProcAttr, cmd.Dir = account, template.dir
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, said)
 	}
-	address, err := freeAddress()
-	s.address = address
-	return err
+	return nil
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }

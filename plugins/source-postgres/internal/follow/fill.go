@@ -149,8 +149,6 @@ func (f *Follower) filling() bool {
 	return slices.ContainsFunc(f.order, func(t *table) bool { return t.fill != nil })
 }
 
-const fillPause = 200 * time.Millisecond
-
 // fillNext reads the next chunk of a table that is not read, if the stream has passed the last one.
 func (f *Follower) fillNext(ctx context.Context, now time.Time) error {
 	if f.inside || f.at < f.hold || now.Before(f.fillAt) {
@@ -170,7 +168,7 @@ func (f *Follower) fillNext(ctx context.Context, now time.Time) error {
 		err = end
 	}
 	if errors.Is(err, errNotYet) {
-		f.fillAt = time.Now().Add(fillPause)
+		f.fillAt = time.Now().Add(f.Pace.Fill)
 		return nil
 	}
 	if err != nil {

@@ -43,6 +43,7 @@ type Settings struct {
 	// Find looks the tables up again, as the connection's transaction sees them.
 	Find func(ctx context.Context, conn *pgx.Conn) ([]Table, error)
 	Acks *Acks
+	Pace Pace
 }
 
 // Limit bounds the log that the server keeps for the slot.
@@ -56,11 +57,7 @@ const (
 	checkpointChanges = 5000
 	checkpointEvery   = 100 * time.Millisecond
 	tick              = 100 * time.Millisecond
-	// quietEvery is how often a position that has moved past log without changes is worth a checkpoint.
-	quietEvery = 5 * time.Second
-	// stopPatience is how long a transaction, or a chunk, may take to its end after Stop.
-	stopPatience = 3500 * time.Millisecond
-	markPrefix   = "qanat"
+	markPrefix        = "qanat"
 )
 
 // Follower implements pgoutput.Consumer.
@@ -234,5 +231,5 @@ func (f *Follower) due(now time.Time) bool {
 	case f.pending > 0 || f.dirty:
 		return now.Sub(f.marked) >= checkpointEvery
 	}
-	return f.at > f.markedAt && now.Sub(f.marked) >= quietEvery
+	return f.at > f.markedAt && now.Sub(f.marked) >= f.Pace.Quiet
 }

@@ -13,27 +13,19 @@ import (
 	"github.com/qanat-data/qanat/sdk"
 )
 
-const (
-	// A connection that breaks is made again for so long, with pauses that grow.
-	reconnectFor   = 30 * time.Second
-	firstPause     = 100 * time.Millisecond
-	longestPause   = 3 * time.Second
-	waitForTheSlot = 5 * time.Second // of a process that was killed
-)
-
 // sessions streams until the end, over as many connections as it takes.
 func (f *Follower) sessions(ctx context.Context) error {
 	var since time.Time
-	pause := firstPause
+	pause := f.Pace.FirstPause
 	for {
 		at, delivered := f.at, f.delivered
 		err := f.session(ctx)
-		limit := reconnectFor
+		limit := f.Pace.Reconnect
 		switch {
 		case err == nil || ctx.Err() != nil || errors.Is(err, errInside):
 			return err
 		case replica.KindOf(err) == replica.SlotInUse:
-			limit = waitForTheSlot
+			limit = f.Pace.Slot
 		case errors.As(err, new(*limitError)):
 			return f.giveUp(ctx, err)
 		case !server.Lost(err):
@@ -41,7 +33,7 @@ func (f *Follower) sessions(ctx context.Context) error {
 		}
 		now := time.Now()
 		if since.IsZero() || f.at > at || f.delivered != delivered {
-			since, pause = now, firstPause
+			since, pause = now, f.Pace.FirstPause
 		}
 		if now.Sub(since) > limit {
 			return server.Judge(ctx, "stream", err)
@@ -55,7 +47,7 @@ func (f *Follower) sessions(ctx context.Context) error {
 		if f.waitOrStop(ctx, pause) {
 			return f.last(ctx)
 		}
-		pause = min(2*pause, longestPause)
+		pause = min(2*pause, f.Pace.LongestPause)
 	}
 }
 
@@ -180,7 +172,7 @@ func (f *Follower) between(ctx context.Context, stream *replica.Stream) (bool, e
 		switch {
 		case !f.inside && f.at >= f.hold:
 			return true, f.checkpoint(ctx)
-		case now.Sub(f.stopped) > stopPatience:
+		case now.Sub(f.stopped) > f.Pace.Patient:
 			return true, errInside
 		}
 		return false, nil

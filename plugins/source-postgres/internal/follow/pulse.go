@@ -37,11 +37,6 @@ func (p *pulse) lag(at pgoutput.LSN) (int64, time.Duration) {
 	return behind, p.sent.Sub(p.committed)
 }
 
-const (
-	reportEvery = time.Second
-	lookEvery   = 5 * time.Second
-)
-
 // beat does what is done from time to time: it reports, looks after the slot, and writes the heartbeat.
 func (f *Follower) beat(ctx context.Context, stream *replica.Stream, now time.Time) error {
 	p := &f.pulse
@@ -55,13 +50,13 @@ func (f *Follower) beat(ctx context.Context, stream *replica.Stream, now time.Ti
 			return err
 		}
 	}
-	if now.Sub(p.looked) >= lookEvery {
+	if now.Sub(p.looked) >= f.Pace.Look {
 		p.looked = now
 		if err := f.look(ctx); err != nil {
 			return err
 		}
 	}
-	if now.Sub(p.reported) >= reportEvery {
+	if now.Sub(p.reported) >= f.Pace.Report {
 		p.reported = now
 		f.report()
 	}

@@ -313,28 +313,6 @@ type progressRecorder struct {
 
 func (p *progressRecorder) Progress(r sdk.Progress) { p.message = r.Message }
 
-func TestAQuietDatabaseLetsTheLogGo(t *testing.T) {
-	t.Parallel()
-	server := pgtest.Own(t)
-	s := newSiteOn(t, server, "create table t (id int primary key)", "create table noise (v text)", "insert into t values (1)")
-	config := cdc("t")
-	config.Heartbeat = sdk.Duration(100 * time.Millisecond)
-	r := s.follow(t, config, nil, nil)
-	r.until(t, "t", 1)
-	s.exec(t, "insert into noise select repeat(md5(i::text), 30) from generate_series(1, 20000) i")
-	end := one[string](t, s, "select pg_current_wal_lsn()::text")
-	eventually(t, "the slot moved past what is not published", func() bool {
-		if err := r.source.Ack(t.Context(), r.at()); err != nil {
-			t.Fatal(err)
-		}
-		return one[bool](t, s, "select confirmed_flush_lsn >= $1::text::pg_lsn from pg_replication_slots", end)
-	})
-	if rows := r.changes("t"); len(rows) != 1 {
-		t.Errorf("%v", rows)
-	}
-	r.end(t)
-}
-
 func TestStopAndCancelAreObeyedAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "create table t (id int primary key, v text)", "insert into t select i, repeat('x', 1000) from generate_series(1, 5000) i")

@@ -58,38 +58,23 @@ func TestOnlyConfirmedPositionsReachTheServer(t *testing.T) {
 	}
 }
 
-func TestIdleIsRefusedWhileChangesAreInFlight(t *testing.T) {
+func TestPlacesWithoutChangesAreConfirmedAsOthers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Shared(t))
 	s.published(t)
 	f := follow(t, s.stream(t, 0))
 	quiet := s.signOfLife(t, f)
-	if err := f.stream.Idle(quiet); err != nil {
+	if err := f.stream.Confirm(quiet); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the quiet position reached the slot", func() bool { return s.slot(t).ConfirmedFlush == quiet })
-	s.exec(t, "insert into t values (1, 'a')")
-	f.changes(t, 1)
-	quiet = s.signOfLife(t, f)
-	e := wantKind(t, f.stream.Idle(quiet), replica.InFlight)
-	if e.At != f.last.End {
-		t.Errorf("the error names %s, want %s", e.At, f.last.End)
-	}
-	if err := f.stream.Confirm(f.last.End); err != nil {
-		t.Fatal(err)
-	}
-	wantKind(t, f.stream.Idle(quiet+1<<40), replica.NotReceived)
-	if err := f.stream.Idle(quiet); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the second quiet position reached the slot", func() bool { return s.slot(t).ConfirmedFlush == quiet })
 	lag := f.stream.Lag()
 	if lag.Confirmed != quiet || lag.Received < quiet || lag.Bytes != int64(lag.Server-quiet) {
 		t.Errorf("lag is %+v, confirmed was %s", lag, quiet)
 	}
 }
 
-func TestAHeartbeatAloneIsQuiet(t *testing.T) {
+func TestMessagesAloneCanBeConfirmed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Shared(t))
 	s.published(t)
@@ -99,12 +84,12 @@ func TestAHeartbeatAloneIsQuiet(t *testing.T) {
 	if len(f.texts) != 2 {
 		t.Errorf("texts are %q, want two", f.texts)
 	}
-	if err := f.stream.Idle(quiet); err != nil {
+	if err := f.stream.Confirm(quiet); err != nil {
 		t.Error(err)
 	}
 }
 
-// An idle position is part of what a caller stores. If it were not, Start says so instead of going on.
+// A caller stores a position before it confirms it. If it did not, Start says so instead of going on.
 func TestAPositionBehindTheSlotIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, pgtest.Shared(t))
@@ -142,7 +127,7 @@ func TestATransactionOpenWhileOthersAreConfirmedIsNotLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	quiet := s.signOfLife(t, f)
-	if err := f.stream.Idle(quiet); err != nil {
+	if err := f.stream.Confirm(quiet); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the quiet position reached the slot", func() bool { return s.slot(t).ConfirmedFlush == quiet })

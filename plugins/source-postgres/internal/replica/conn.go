@@ -3,7 +3,7 @@
 // pgoutput's matter; connecting again after an error is the caller's.
 //
 // The server keeps its log until the client confirms it, and never sends again what was confirmed. So the only positions that
-// it is ever told as flushed are those of Confirm and Idle; nothing that the stream does by itself moves them.
+// it is ever told as flushed are those of Confirm; nothing that the stream does by itself moves them.
 package replica
 
 import (

@@ -36,8 +36,7 @@ const (
 	ShuttingDown       Kind = "server shutting down"  // or starting, or it ended the session
 	ConnectionLost     Kind = "connection lost"       // or not made
 	Busy               Kind = "server busy"           // max_wal_senders or max_connections
-	NotReceived        Kind = "position not received" // Confirm or Idle beyond what was handed out
-	InFlight           Kind = "changes in flight"     // Idle while changes are not confirmed
+	NotReceived        Kind = "position not received" // Confirm beyond what was handed out
 	SnapshotHeld       Kind = "snapshot held"         // a command would end the snapshot that the connection exports
 )
 
@@ -51,7 +50,7 @@ type Error struct {
 	Kind Kind
 	Slot string
 	PID  int          // SlotInUse: the server process that uses it; zero if it is gone by now
-	At   pgoutput.LSN // PositionGone: where the slot stands; NotReceived: how far the stream was handed out; InFlight: the end of what is not confirmed
+	At   pgoutput.LSN // PositionGone: where the slot stands; NotReceived: how far the stream was handed out
 	text string
 	err  error
 }

@@ -203,7 +203,7 @@ func quietShutdown(t *testing.T, server *pgtest.Server) {
 	go func() { defer close(stopped); server.Stop() }()
 	err := f.until(t, func(frame replica.Frame) bool {
 		if frame.Data == nil {
-			if err := f.stream.Idle(frame.End); err != nil {
+			if err := f.stream.Confirm(frame.End); err != nil {
 				t.Error(err)
 			}
 		}

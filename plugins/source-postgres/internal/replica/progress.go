@@ -13,15 +13,11 @@ import (
 // commits behind it.
 type progress struct {
 	whole     pgoutput.LSN // transactions that end up to here have been handed out whole
-	owed      pgoutput.LSN // the end of the last of them with rows
 	confirmed pgoutput.LSN // zero until the caller names a position
 	end       pgoutput.LSN // of the server's log, as far as it has said
 
-	open  bool            // inside of a transaction
-	rows  bool            // it has some
-	block bool            // inside of a stream block
-	xid   uint32          // whose
-	kept  map[uint32]bool // streamed transactions, and whether they have rows
+	open  bool // inside of a transaction
+	block bool // inside of a stream block
 }
 
 // data takes note of a message. One that is too short is not one, and changes nothing here.
@@ -31,53 +27,27 @@ func (p *progress) data(m []byte) {
 	}
 	switch m[0] {
 	case 'B':
-		p.open, p.rows = true, false
+		p.open = true
 	case 'C':
-		if end, ok := lsnAt(m, 10); ok {
-			p.committed(end, p.rows)
+		if p.committed(m, 10) {
 			p.open = false
 		}
-	case 'I', 'U', 'D', 'T':
-		if p.block {
-			p.kept[p.xid] = true
-		}
-		p.rows = p.rows || !p.block
 	case 'S':
-		p.xid, p.block = xidAt(m, 1), true
+		p.block = true
 	case 'E':
 		p.block = false
 	case 'c':
-		if end, ok := lsnAt(m, 14); ok {
-			xid := xidAt(m, 1)
-			p.committed(end, p.kept[xid])
-			delete(p.kept, xid)
-		}
-	case 'A':
-		if xid := xidAt(m, 1); xid == xidAt(m, 5) {
-			delete(p.kept, xid)
-		}
+		p.committed(m, 14)
 	}
 }
 
-func lsnAt(m []byte, offset int) (pgoutput.LSN, bool) {
+// committed takes note of a transaction's end, which stands at an offset of the message, and says whether it is there.
+func (p *progress) committed(m []byte, offset int) bool {
 	if len(m) < offset+8 {
-		return 0, false
+		return false
 	}
-	return pgoutput.LSN(binary.BigEndian.Uint64(m[offset:])), true
-}
-
-func xidAt(m []byte, offset int) uint32 {
-	if len(m) < offset+4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(m[offset:])
-}
-
-func (p *progress) committed(end pgoutput.LSN, rows bool) {
-	p.whole = max(p.whole, end)
-	if rows {
-		p.owed = max(p.owed, end)
-	}
+	p.whole = max(p.whole, pgoutput.LSN(binary.BigEndian.Uint64(m[offset:])))
+	return true
 }
 
 // keepalive takes note of how far the server has read its log. Inside of a transaction that says nothing about what was handed out.
@@ -98,14 +68,4 @@ func (p *progress) confirm(lsn pgoutput.LSN) (bool, error) {
 	moved := lsn > p.confirmed
 	p.confirmed = max(p.confirmed, lsn)
 	return moved, nil
-}
-
-func (p *progress) idle(lsn pgoutput.LSN) (bool, error) {
-	if p.open || p.owed > p.confirmed {
-		e := fault(InFlight, "", "position %s is not quiet: changes up to %s were handed out, and %s is confirmed (in a transaction: %t)",
-			lsn, p.owed, p.confirmed, p.open)
-		e.At = p.owed
-		return false, e
-	}
-	return p.confirm(lsn)
 }

@@ -19,7 +19,7 @@ import (
 type Settings struct {
 	Slot         string
 	Publications []string
-	// From is where to go on: the end of the last transaction that is safe, or the quiet position after it that Idle named. It must not
+	// From is where to go on: the end of the last transaction that is safe, or a place behind it without changes before. It must not
 	// be behind the slot's confirmed position, because the server skips without a word what was confirmed. Zero takes up
 	// what the slot has, whoever confirmed it: right for a slot that is new.
 	From pgoutput.LSN

@@ -34,7 +34,7 @@ type Frame struct {
 	Sent time.Time    // by the server's clock
 }
 
-// Stream is a running replication. One goroutine calls Receive and Close; Confirm, Idle and Lag may be called by any.
+// Stream is a running replication. One goroutine calls Receive and Close; Confirm and Lag may be called by any.
 //
 // A goroutine of its own tells the server how far its client is, so a caller that is slow, or waits, keeps the stream alive.
 type Stream struct {
@@ -70,7 +70,7 @@ func newStream(raw *pgconn.HijackedConn, settings Settings, every time.Duration)
 	}
 	s := &Stream{
 		conn: raw.Conn, frontend: raw.Frontend, settings: settings, every: min(every, settings.DeadAfter/2),
-		progress: progress{whole: settings.From, kept: map[uint32]bool{}},
+		progress: progress{whole: settings.From},
 		told:     make(chan struct{}, 1), asked: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	s.group.Go(s.tell)
@@ -179,17 +179,13 @@ func (s *Stream) answer(at pgoutput.LSN) error {
 
 // Confirm names the position up to which everything is safe: the end of a transaction that was received whole. The server forgets what
 // is before it. A position before an earlier one changes nothing; one that was not handed out yet is refused.
-func (s *Stream) Confirm(lsn pgoutput.LSN) error { return s.move(lsn, (*progress).confirm) }
-
-// Idle moves the confirmed position past log without changes: lsn is a sign of life's End, and the caller says that of everything
-// received before it nothing is in flight. It is refused, with InFlight, while changes were handed out that Confirm does not
-// cover. A caller stores the position first: Start refuses one that is behind the slot's.
-func (s *Stream) Idle(lsn pgoutput.LSN) error { return s.move(lsn, (*progress).idle) }
-
-func (s *Stream) move(lsn pgoutput.LSN, how func(*progress, pgoutput.LSN) (bool, error)) error {
+//
+// Nothing else moves the server's position, not even past log without changes: whoever wants that stores the position behind it first,
+// and then confirms it. So no stored position is ever behind the slot's, which Start would have to refuse.
+func (s *Stream) Confirm(lsn pgoutput.LSN) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	moved, err := how(&s.progress, lsn)
+	moved, err := s.progress.confirm(lsn)
 	if moved {
 		poke(s.told)
 	}

@@ -27,6 +27,8 @@ type cdcRead struct {
 	slot        string
 	publication replica.Publication
 	begun       map[string]*arrow.Schema // of streams whose first version this read has emitted
+	watch       *follow.Watch            // looks after the slot
+	since       time.Time                // when a snapshot that this read has read was made, by the server's clock
 }
 
 // readCDC reads the tables that have not been read, and follows what is committed.
@@ -38,6 +40,7 @@ func (s *Source) readCDC(ctx context.Context, req sdk.ReadRequest, at *position.
 	}
 	defer server.Close(ctx, conn)
 	r := &cdcRead{source: s, request: req, out: out, slot: s.config.slot(s.server.Database())}
+	r.watch = s.watch(r.slot)
 	if at != nil && at.Slot != r.slot {
 		return sdk.ConfigError("/slot", "the position is of replication slot %q, and the settings say %q: a pipeline keeps its slot", at.Slot, r.slot)
 	}
@@ -115,7 +118,7 @@ func (r *cdcRead) begin(ctx context.Context, conn *pgx.Conn, at *position.Positi
 	}
 	at = position.New(position.CDC, r.source.server.Database(), identity)
 	at.Slot, at.Phase = r.slot, position.Snapshot
-	slot, err := replica.LookUpSlot(ctx, conn, r.slot)
+	slot, err := r.madeSlot(ctx, conn)
 	switch {
 	case replica.KindOf(err) == replica.SlotMissing && r.source.config.create():
 		return r.snapshot(ctx, at)
@@ -127,6 +130,36 @@ func (r *cdcRead) begin(ctx context.Context, conn *pgx.Conn, at *position.Positi
 	r.source.env.Log.Info("the slot is there already: tables are read while its stream goes on", "slot", r.slot, "from", slot.ConfirmedFlush)
 	at.LSN, at.Restart = slot.ConfirmedFlush, slot.RestartLSN
 	return at, nil
+}
+
+// madeSlot looks the slot up. If another process is still making it, one that was killed perhaps, it waits a little.
+func (r *cdcRead) madeSlot(ctx context.Context, conn *pgx.Conn) (replica.Slot, error) {
+	pace := r.source.pace
+	for begun := time.Now(); ; {
+		slot, err := replica.LookUpSlot(ctx, conn, r.slot)
+		if err != nil || slot.ConfirmedFlush > 0 {
+			return slot, err
+		}
+		if time.Since(begun) > pace.Slot {
+			return slot, sdk.Retryable(fmt.Errorf("replication slot %q is still being made by server process %d, which waits for transactions that are open", r.slot, slot.ActivePID), 0)
+		}
+		if err := pause(ctx, r.request.Stop, pace.FirstPause); err != nil {
+			return slot, err
+		}
+	}
+}
+
+// pause waits, but not longer than until Stop.
+func pause(ctx context.Context, stop <-chan struct{}, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-stop:
+	case <-timer.C:
+	}
+	return nil
 }
 
 // snapshot makes the slot and reads the tables as they were at its beginning.
@@ -143,7 +176,26 @@ func (r *cdcRead) snapshot(ctx context.Context, at *position.Position) (*positio
 		return nil, err
 	}
 	at.LSN = created.Consistent
-	session, err := snapshot.Open(ctx, s.server, max(1, s.config.Connections), created.Snapshot)
+	err = r.watch.Beside(ctx, func(ctx context.Context) error {
+		at, err = r.tables(ctx, at, created.Snapshot)
+		return err
+	})
+	return at, err
+}
+
+// watch is for a slot, which keeps log from the moment when it is made.
+func (s *Source) watch(slot string) *follow.Watch {
+	w := &follow.Watch{Server: s.server, Log: s.env.Log, Slot: slot, Every: s.pace.Look}
+	if l := s.config.WALLimit; l != nil {
+		w.Limit = follow.Limit{Bytes: int64(l.Bytes), Drop: l.Then == dropSlot}
+	}
+	return w
+}
+
+// tables reads the tables in an exported snapshot, and says where the stream begins; nil if the read was stopped.
+func (r *cdcRead) tables(ctx context.Context, at *position.Position, exported string) (*position.Position, error) {
+	s := r.source
+	session, err := snapshot.Open(ctx, s.server, max(1, s.config.Connections), exported)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +212,11 @@ func (r *cdcRead) snapshot(ctx context.Context, at *position.Position) (*positio
 		return nil, err
 	}
 	read := s.newTables(r.request, r.out, at, tables)
+	r.since = r.watch.State().Now
+	read.lag = func() (string, *sdk.Lag) {
+		lag := r.watch.State().Lag(at.LSN, r.since)
+		return "; " + r.watch.Say(lag), lag
+	}
 	shapes := map[*table]*follow.Shape{}
 	r.begun = map[string]*arrow.Schema{}
 	for _, t := range tables {
@@ -189,16 +246,13 @@ func (r *cdcRead) follow(ctx context.Context, at *position.Position, tables []*t
 	settings := follow.Settings{
 		Server: s.server, Log: s.env.Log, Alloc: s.env.Alloc, Scratch: s.env.Scratch, Out: r.out, Stop: r.request.Stop, Follow: r.request.Follow,
 		Publication: r.publication.Name, Options: s.config.options(), ChunkRows: s.config.chunkRows(), Heartbeat: time.Duration(s.config.Heartbeat),
-		Position: at, Tables: r.followed(tables), Acks: &s.acks, Pace: s.pace,
+		Position: at, Tables: r.followed(tables), Acks: &s.acks, Watch: r.watch, Since: r.since, Pace: s.pace,
 		Find: func(ctx context.Context, conn *pgx.Conn) ([]follow.Table, error) {
 			again, err := r.find(ctx, conn)
 			return r.followed(again), err
 		},
 	}
-	if l := s.config.WALLimit; l != nil {
-		settings.Limit = follow.Limit{Bytes: int64(l.Bytes), Drop: l.Then == dropSlot}
-	}
-	return follow.Run(ctx, settings)
+	return settings.Watch.Beside(ctx, func(ctx context.Context) error { return follow.Run(ctx, settings) })
 }
 
 func (r *cdcRead) followed(tables []*table) []follow.Table {

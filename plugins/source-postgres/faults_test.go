@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
 	"github.com/qanat-data/qanat/sdk"
@@ -279,39 +277,6 @@ func TestASlotAndAPublicationOfOthersServe(t *testing.T) {
 		t.Errorf("%v", rows[4])
 	}
 }
-
-func TestTheLimitOfTheLog(t *testing.T) {
-	t.Parallel()
-	server := pgtest.Own(t)
-	s := newSiteOn(t, server, "create table t (id int primary key, v text)")
-	var log bytes.Buffer
-	config := cdc("t")
-	config.WALLimit = &WALLimit{Bytes: 1 << 20, Then: "pause"}
-	at := last(t, s.read(t, config, nil))
-	s.exec(t, "insert into t select i, repeat(md5(i::text), 20) from generate_series(1, 5000) i")
-	progress := &progressRecorder{}
-	source := s.source(t, config)
-	source.env.Log = hclog.New(&hclog.LoggerOptions{Output: &log})
-	if err := source.Read(t.Context(), sdk.ReadRequest{Position: at}, progress); err != nil {
-		t.Fatal(err)
-	}
-	progress.Release()
-	if !strings.Contains(log.String(), "wal_limit") || !strings.Contains(progress.message, "more than the 1048576 of wal_limit") || !strings.Contains(progress.message, "lag ") {
-		t.Errorf("%s, %q", log.String(), progress.message)
-	}
-	config.WALLimit.Then = "drop"
-	_, err := s.tryRead(t, config, at)
-	if sdk.KindOf(err) != sdk.KindFatal || !strings.Contains(err.Error(), "was dropped") || one[int](t, s, "select count(*)::int from pg_replication_slots") != 0 {
-		t.Errorf("got %v", err)
-	}
-}
-
-type progressRecorder struct {
-	plugintest.Recorder
-	message string
-}
-
-func (p *progressRecorder) Progress(r sdk.Progress) { p.message = r.Message }
 
 func TestStopAndCancelAreObeyedAtOnce(t *testing.T) {
 	t.Parallel()

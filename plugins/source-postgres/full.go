@@ -119,6 +119,7 @@ type tablesRead struct {
 	all      []*table
 	by       map[*snapshot.Table]*table
 	shape    func(*table, arrow.RecordBatch) arrow.RecordBatch // of what is emitted; it takes the batch
+	lag      func() (string, *sdk.Lag)                         // behind the stream that follows, if one does
 
 	rows     map[string]uint64
 	reported time.Time
@@ -234,10 +235,8 @@ func (r *tablesRead) checkpoint(ctx context.Context) error {
 	return r.out.Checkpoint(ctx, pos)
 }
 
-const reportEvery = time.Second
-
 func (r *tablesRead) report(t *table, always bool) {
-	if !always && time.Since(r.reported) < reportEvery {
+	if !always && time.Since(r.reported) < r.source.pace.Report {
 		return
 	}
 	r.reported = time.Now()
@@ -246,7 +245,13 @@ func (r *tablesRead) report(t *table, always bool) {
 	if total > 0 {
 		total = max(total, rows)
 	}
-	r.out.Progress(sdk.Progress{Stream: t.Stream, Rows: rows, TotalRows: total, Message: fmt.Sprintf("snapshot at %s", r.position.LSN)})
+	p := sdk.Progress{Stream: t.Stream, Rows: rows, TotalRows: total, Message: fmt.Sprintf("snapshot at %s", r.position.LSN)}
+	if r.lag != nil {
+		var behind string
+		behind, p.Lag = r.lag()
+		p.Message += behind
+	}
+	r.out.Progress(p)
 }
 
 func (c *Config) chunkRows() int {

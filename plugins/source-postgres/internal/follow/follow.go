@@ -37,19 +37,14 @@ type Settings struct {
 	Options     value.Options
 	ChunkRows   int
 	Heartbeat   time.Duration // 0 for none
-	Limit       Limit
+	Watch       *Watch
+	Since       time.Time          // when Position was the end of the log, by the server's clock; zero if nobody knows
 	Position    *position.Position // where to go on; the follower changes it
 	Tables      []Table
 	// Find looks the tables up again, as the connection's transaction sees them.
 	Find func(ctx context.Context, conn *pgx.Conn) ([]Table, error)
 	Acks *Acks
 	Pace Pace
-}
-
-// Limit bounds the log that the server keeps for the slot.
-type Limit struct {
-	Bytes int64 // 0 for none
-	Drop  bool  // give the slot up beyond it
 }
 
 const (
@@ -93,7 +88,7 @@ type Follower struct {
 
 // Run follows until the end of input, Stop, or an error.
 func Run(ctx context.Context, s Settings) error {
-	f := &Follower{Settings: s, types: value.NewCatalog(), tables: map[uint32]*table{}, at: s.Position.LSN}
+	f := &Follower{Settings: s, types: value.NewCatalog(), tables: map[uint32]*table{}, at: s.Position.LSN, pulse: pulse{since: s.Since}}
 	defer func() {
 		server.Close(ctx, f.sql)
 		f.release()
@@ -194,6 +189,9 @@ func (f *Follower) checkpoint(ctx context.Context) error {
 		}
 	}
 	p := f.Position
+	if state := f.Watch.State(); state.RestartLSN > 0 {
+		p.Restart = state.RestartLSN
+	}
 	p.LSN, p.Phase = f.at, position.Streamed
 	for _, t := range f.order {
 		known := p.Tables[t.Stream]

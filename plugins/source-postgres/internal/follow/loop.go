@@ -26,8 +26,6 @@ func (f *Follower) sessions(ctx context.Context) error {
 			return err
 		case replica.KindOf(err) == replica.SlotInUse:
 			limit = f.Pace.Slot
-		case errors.As(err, new(*limitError)):
-			return f.giveUp(ctx, err)
 		case !server.Lost(err):
 			return explain(err)
 		}

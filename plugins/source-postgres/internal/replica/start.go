@@ -96,7 +96,7 @@ func (s Slot) serves(database string, from pgoutput.LSN) error {
 	case s.Plugin != plugin || s.Database != database:
 		return fault(SlotForeign, s.Name, "replication slot %q is of plugin %q in database %q, want %q in %q", s.Name, s.Plugin, s.Database, plugin, database)
 	case s.Invalidated():
-		return fault(SlotLost, s.Name, "replication slot %q is lost: the server removed log that it needs (max_slot_wal_keep_size); changes are missing", s.Name)
+		return Lost(s.Name)
 	case s.ActivePID != 0:
 		e := fault(SlotInUse, s.Name, "replication slot %q is in use by server process %d", s.Name, s.ActivePID)
 		e.PID = s.ActivePID
@@ -112,6 +112,11 @@ func (s Slot) serves(database string, from pgoutput.LSN) error {
 		return e
 	}
 	return nil
+}
+
+// Lost is the fault of a slot that is invalidated.
+func Lost(slot string) *Error {
+	return fault(SlotLost, slot, "replication slot %q is lost: the server removed log that it needs (max_slot_wal_keep_size); changes are missing", slot)
 }
 
 func checkPublications(ctx context.Context, q Querier, names []string) error {

@@ -74,12 +74,12 @@ func LagOf(l *pluginv1.Lag) *Lag {
 		return nil
 	}
 	const most = math.MaxInt64 / uint64(time.Microsecond)
-	return &Lag{Bytes: l.GetBytes(), Time: time.Duration(min(l.GetMicros(), most)) * time.Microsecond, Kept: l.GetKept()} //nolint:gosec // it fits
+	return &Lag{Bytes: l.GetBytes(), Behind: time.Duration(min(l.GetMicros(), most)) * time.Microsecond, Retained: l.GetRetained()} //nolint:gosec // it fits
 }
 
 func (l *Lag) proto() *pluginv1.Lag {
 	if l == nil {
 		return nil
 	}
-	return &pluginv1.Lag{Bytes: l.Bytes, Micros: uint64(max(l.Time.Microseconds(), 0)), Kept: l.Kept}
+	return &pluginv1.Lag{Bytes: l.Bytes, Micros: uint64(max(l.Behind.Microseconds(), 0)), Retained: l.Retained}
 }

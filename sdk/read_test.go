@@ -267,7 +267,7 @@ func TestAFrameThatHasNoPlaceInAReadEndsTheSource(t *testing.T) {
 func TestProgressReachesTheHost(t *testing.T) {
 	t.Parallel()
 	h := reading(t, func(_ context.Context, _ ReadRequest, out Emitter, _ Env) error {
-		out.Progress(Progress{Stream: "a", Rows: 1, Bytes: 2, TotalRows: 3, TotalBytes: 4, Message: "half", Lag: &Lag{Bytes: 5, Time: 6 * time.Microsecond, Kept: 7}})
+		out.Progress(Progress{Stream: "a", Rows: 1, Bytes: 2, TotalRows: 3, TotalBytes: 4, Message: "half", Lag: &Lag{Bytes: 5, Behind: 6 * time.Microsecond, Retained: 7}})
 		return nil
 	})
 	c := h.read(nil)
@@ -279,7 +279,7 @@ func TestProgressReachesTheHost(t *testing.T) {
 	if p.GetStream() != "a" || p.GetRows() != 1 || p.GetBytes() != 2 || p.GetTotalRows() != 3 || p.GetTotalBytes() != 4 || p.GetMessage() != "half" {
 		t.Errorf("got %v", p)
 	}
-	if l := p.GetLag(); l.GetBytes() != 5 || l.GetMicros() != 6 || l.GetKept() != 7 {
+	if l := p.GetLag(); l.GetBytes() != 5 || l.GetMicros() != 6 || l.GetRetained() != 7 {
 		t.Errorf("got lag %v", l)
 	}
 	c.end()

@@ -150,7 +150,7 @@ type Progress struct {
 
 // Lag is how far a reader is behind its source.
 type Lag struct {
-	Bytes uint64        // what the source holds, of its log for instance, that was not emitted yet
-	Time  time.Duration // how long ago the source got the oldest of it
-	Kept  uint64        // bytes that the source keeps for this reader, because they were not acknowledged
+	Bytes    uint64        // what the source holds, of its log for instance, that was not emitted yet
+	Behind   time.Duration // how long ago what has been emitted was all there was
+	Retained uint64        // bytes that the source keeps for this reader, because they were not acknowledged; 0 when unknown
 }

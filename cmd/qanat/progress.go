@@ -127,7 +127,7 @@ func progressLine(s progress.Status, width int) string {
 		line += fmt.Sprintf("  %d%%", min(100, s.Source.Bytes*100/s.Source.TotalBytes))
 	}
 	if l := s.Source.Lag; l != nil && !s.State.Ended() {
-		line += fmt.Sprintf("  lag %s, %.1f s", size(int64(l.Bytes)), l.Time.Seconds()) //nolint:gosec // less than 8 EiB
+		line += fmt.Sprintf("  lag %s, %.1f s", size(int64(l.Bytes)), l.Behind.Seconds()) //nolint:gosec // less than 8 EiB
 	}
 	if s.Quarantined > 0 {
 		line += fmt.Sprintf("  %s quarantined", count(s.Quarantined))

@@ -2188,10 +2188,10 @@ type Lag struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the source holds, of its log for instance, that was not emitted yet.
 	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// How long ago the source got the oldest of it.
+	// How long ago what has been emitted was all there was.
 	Micros uint64 `protobuf:"varint,2,opt,name=micros,proto3" json:"micros,omitempty"`
-	// What the source keeps for this reader, because it was not acknowledged.
-	Kept          uint64 `protobuf:"varint,3,opt,name=kept,proto3" json:"kept,omitempty"`
+	// What the source keeps for this reader, because it was not acknowledged; 0 when unknown.
+	Retained      uint64 `protobuf:"varint,3,opt,name=retained,proto3" json:"retained,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2240,9 +2240,9 @@ func (x *Lag) GetMicros() uint64 {
 	return 0
 }
 
-func (x *Lag) GetKept() uint64 {
+func (x *Lag) GetRetained() uint64 {
 	if x != nil {
-		return x.Kept
+		return x.Retained
 	}
 	return 0
 }
@@ -3330,11 +3330,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\vtotal_bytes\x18\x05 \x01(\x04R\n" +
 	"totalBytes\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x12&\n" +
-	"\x03lag\x18\a \x01(\v2\x14.qanat.plugin.v1.LagR\x03lag\"G\n" +
+	"\x03lag\x18\a \x01(\v2\x14.qanat.plugin.v1.LagR\x03lag\"O\n" +
 	"\x03Lag\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x16\n" +
-	"\x06micros\x18\x02 \x01(\x04R\x06micros\x12\x12\n" +
-	"\x04kept\x18\x03 \x01(\x04R\x04kept\"\x87\x02\n" +
+	"\x06micros\x18\x02 \x01(\x04R\x06micros\x12\x1a\n" +
+	"\bretained\x18\x03 \x01(\x04R\bretained\"\x87\x02\n" +
 	"\x05Error\x12/\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1b.qanat.plugin.v1.Error.CodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12$\n" +

@@ -173,6 +173,7 @@ func (l ledger) commit(ctx context.Context, conn *pgx.Conn, flow string, m sdk.M
 	if err != nil {
 		return err
 	}
+	streams = append([]string{}, streams...) // a nil one would be null
 	slices.Sort(streams)
 	sql := "update " + l.name.SQL() + " set seq = $2, commit_epoch = $3, position = $4, streams = $5, rejections = $6, committed_at = now() where flow = $1"
 	_, err = conn.Exec(ctx, sql, flow, seq, epoch, position, slices.Compact(streams), string(raw))

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/encode"
 	"github.com/qanat-data/qanat/plugins/internal/postgres/server"
 	"github.com/qanat-data/qanat/plugins/sink-postgres/internal/table"
 	"github.com/qanat-data/qanat/sdk"
@@ -26,6 +27,11 @@ type stream struct {
 	key     []string
 	change  change.Indexes
 	staging *staging // nil until rows of this version need it
+
+	// Of changes: how their own columns are sent, and the key's in _before.
+	ts, unchanged *encode.Column
+	before        []*encode.Column
+	beforeAt      []int
 }
 
 // wanted works out what a stream needs; no effects.
@@ -199,8 +205,8 @@ func judgeChange(sql string, err error) error {
 	return wrapped
 }
 
-// ready makes the version the one that rows come in.
-func (s *Sink) ready(_ context.Context, c sdk.SchemaChange, w table.Wanted, columns []table.Filled) error {
+// ready makes the version the one that rows come in. A staging table is kept if the columns are the same.
+func (s *Sink) ready(ctx context.Context, c sdk.SchemaChange, w table.Wanted, columns []table.Filled) error {
 	at, err := change.Columns(c.Schema)
 	if err != nil {
 		return sdk.Fatal(err)
@@ -209,6 +215,30 @@ func (s *Sink) ready(_ context.Context, c sdk.SchemaChange, w table.Wanted, colu
 	for _, column := range columns {
 		st.sources = append(st.sources, c.Schema.FieldIndices(column.Name)[0])
 	}
+	if s.mode == modeUpsert {
+		if err := st.changed(c.Schema); err != nil {
+			return err
+		}
+	}
+	before := s.streams[c.Stream]
 	s.streams[c.Stream] = st
-	return nil
+	if before == nil || before.staging == nil || s.unit != nil && slices.Contains(s.unit.parts, before) {
+		return nil
+	}
+	if before.alike(st) {
+		st.staging = before.staging
+		return nil
+	}
+	return before.drop(ctx, s.conn)
+}
+
+// alike says whether the rows of two versions look the same in a staging table.
+func (st *stream) alike(other *stream) bool {
+	same := func(a, b table.Filled) bool {
+		return a.Name == b.Name && a.Wire == b.Wire && a.Type.SQL == b.Type.SQL && a.NotNull == b.NotNull && a.Key == b.Key
+	}
+	places := func(at change.Indexes) [4]bool {
+		return [4]bool{at.Op >= 0, at.Ts >= 0, at.Before >= 0, at.Unchanged >= 0}
+	}
+	return st.target == other.target && slices.EqualFunc(st.columns, other.columns, same) && places(st.change) == places(other.change)
 }

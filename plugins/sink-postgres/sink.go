@@ -93,6 +93,9 @@ func (s *Sink) disconnect(ctx context.Context) {
 	for _, st := range s.streams {
 		st.staging = nil
 	}
+	if s.unit != nil {
+		s.unit.parts = nil
+	}
 }
 
 // Begin implements sdk.Sink.

@@ -14,6 +14,7 @@ type unit struct {
 	emptied map[string]bool // tables whose rows it replaces
 	wrote   map[string]bool // streams
 	raw     map[*stream]*raw
+	parts   []*stream // that have staged rows, in the order of their first
 }
 
 func newUnit() *unit {
@@ -51,11 +52,19 @@ func (s *Sink) dropUnit(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, st := range s.streams {
-		if err := st.clear(ctx, s.conn); err != nil {
+	for _, st := range s.unit.parts {
+		if err := s.leave(ctx, st); err != nil {
 			return err
 		}
 	}
 	s.unit = newUnit()
 	return nil
+}
+
+// leave makes the staging table of a stream ready for the next unit, or drops that of a version which is gone.
+func (s *Sink) leave(ctx context.Context, st *stream) error {
+	if s.streams[st.name] != st {
+		return st.drop(ctx, s.conn)
+	}
+	return st.clear(ctx, s.conn)
 }

@@ -1,0 +1,130 @@
+// Package merge words the statements that bring a unit's staged rows into a table: what changes come to, by key, in the order in which
+// they were staged. It runs nothing.
+//
+// A staging table has the columns o (number of the row, ascending), c0, c1 … (the target's columns that are filled), and for changes p
+// (what happened, sdk/change.Op), t (when), x (names of columns that were not sent), k0, k1 … (the key's columns before the change, in
+// the order of Part.Key; null unless the key changed).
+package merge
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/qanat-data/qanat/sdk/change"
+)
+
+// Part is a staging table and what it is merged into. All names are SQL.
+type Part struct {
+	Target  string
+	Staging string
+	Columns []string // of the target, in the order of c0, c1 …
+	Key     []int    // places in Columns
+	Deleted string   // column for the time of deletion; empty deletes rows
+	Changes bool     // the rows are changes
+	Moved   bool     // some have another key than before
+	Unsent  []int    // columns that some have not sent
+	Names   []string // of Columns as x has them
+}
+
+// each words something for several columns.
+func each(places []int, format string) []string {
+	out := make([]string, len(places))
+	for i, place := range places {
+		out[i] = strings.NewReplacer("{i}", fmt.Sprint(i), "{c}", fmt.Sprint(place)).Replace(format)
+	}
+	return out
+}
+
+func (p *Part) keys(format string) string { return strings.Join(each(p.Key, format), ", ") }
+
+// sameKey compares the target's key with columns of another relation.
+func (p *Part) sameKey(target, format string) string {
+	terms := each(p.Key, format)
+	for i, place := range p.Key {
+		terms[i] = target + "." + p.Columns[place] + " = " + terms[i]
+	}
+	return strings.Join(terms, " and ")
+}
+
+// Truncation finds the last change that empties the table: one row with its number, or null.
+func (p *Part) Truncation() string {
+	return fmt.Sprintf("select max(o) from %s where p = %d", p.Staging, change.Truncate)
+}
+
+// Forget drops what was staged up to a truncation, $1, that one too.
+func (p *Part) Forget() string { return "delete from " + p.Staging + " where o <= $1" }
+
+// Empty does what the truncation $1 does to the target.
+func (p *Part) Empty() string {
+	if p.Deleted == "" {
+		return "delete from " + p.Target
+	}
+	return fmt.Sprintf("update %s set %s = coalesce((select t from %s where o = $1), now()) where %[2]s is null", p.Target, p.Deleted, p.Staging)
+}
+
+// events are the changes by key: sub is 0 where a key is left because of a change to another one.
+func (p *Part) events() string {
+	if !p.Moved {
+		return fmt.Sprintf("select o, 1 as sub, p, t, x, false as moved, %s from %s", p.keys("c{c} as a{i}"), p.Staging)
+	}
+	return fmt.Sprintf("select o, 1 as sub, p, t, x, k0 is not null as moved, %s from %s union all select o, 0, %d, t, null, true, %s from %[2]s where k0 is not null",
+		p.keys("c{c} as a{i}"), p.Staging, change.Delete, p.keys("k{i}"))
+}
+
+// last is the last event of each key.
+func (p *Part) last() string {
+	return fmt.Sprintf("select distinct on (%s) * from (%s) e order by %[1]s, o desc, sub desc", p.keys("a{i}"), p.events())
+}
+
+// Remove takes out the rows of keys that are gone at the end, as far as their last change is one of $1 ≤ o < $2.
+func (p *Part) Remove() string {
+	gone := fmt.Sprintf("(%s) g where g.p = %d and g.o >= $1 and g.o < $2 and %s", p.last(), change.Delete, p.sameKey("t", "g.a{i}"))
+	if p.Deleted == "" {
+		return "delete from " + p.Target + " t using " + gone
+	}
+	return "update " + p.Target + " t set " + p.Deleted + " = coalesce(g.t, now()) from " + gone + " and t." + p.Deleted + " is null"
+}
+
+// Live selects the rows that are there at the end, as staged.
+func (p *Part) Live() string {
+	switch {
+	case p.Moved:
+		return fmt.Sprintf("select s.* from %s s join (%s) l on l.o = s.o where l.sub = 1 and l.p <> %d", p.Staging, p.last(), change.Delete)
+	case p.Changes:
+		return fmt.Sprintf("select * from (select distinct on (%s) * from %s order by %[1]s, o desc) s where p <> %[3]d", p.keys("c{c}"), p.Staging, change.Delete)
+	}
+	return fmt.Sprintf("select distinct on (%s) * from %s order by %[1]s, o desc", p.keys("c{c}"), p.Staging)
+}
+
+// Put writes rows of a relation that has what Live selects, those of $1 ≤ o < $2.
+func (p *Part) Put(live string) string {
+	var values, sets []string
+	for i, column := range p.Columns {
+		values = append(values, fmt.Sprintf("c%d", i))
+		if !p.isKey(i) {
+			sets = append(sets, column+" = excluded."+column)
+		}
+	}
+	if p.Deleted != "" {
+		sets = append(sets, p.Deleted+" = null")
+	}
+	action := "do nothing"
+	if len(sets) > 0 {
+		action = "do update set " + strings.Join(sets, ", ")
+	}
+	var key []string
+	for _, place := range p.Key {
+		key = append(key, p.Columns[place])
+	}
+	return "insert into " + p.Target + " (" + strings.Join(p.Columns, ", ") + ") overriding system value select " + strings.Join(values, ", ") +
+		" from " + live + " l where o >= $1 and o < $2 on conflict (" + strings.Join(key, ", ") + ") " + action
+}
+
+func (p *Part) isKey(column int) bool {
+	for _, place := range p.Key {
+		if place == column {
+			return true
+		}
+	}
+	return false
+}

@@ -107,7 +107,7 @@ func (p *Project) flowReport(ctx context.Context, name string) (FlowReport, erro
 				return f, err
 			}
 			if found {
-				f.Lag = &LagReport{Lag: lag, Seconds: lag.Time.Seconds()}
+				f.Lag = &LagReport{Lag: lag, Seconds: lag.Behind.Seconds()}
 			}
 		}
 	}

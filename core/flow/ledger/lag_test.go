@@ -15,7 +15,7 @@ func TestTheLagOfAFlowIsItsRunnersLastWord(t *testing.T) {
 		if _, found, err := l.LagOf(t.Context(), "p.f", 1); err != nil || found {
 			t.Errorf("a flow that has said nothing: %t, %v", found, err)
 		}
-		want := ledger.Lag{Bytes: 5, Time: 3 * time.Millisecond, Kept: 1 << 40}
+		want := ledger.Lag{Bytes: 5, Behind: 3 * time.Millisecond, Retained: 1 << 40}
 		for _, note := range []struct {
 			epoch uint64
 			lag   ledger.Lag

@@ -195,7 +195,7 @@ func (t *Tenure) noteLag(ctx context.Context, epoch uint64, within time.Duration
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	noted := ledger.Lag{Bytes: int64(lag.Bytes), Time: lag.Behind, Kept: int64(lag.Retained)} //nolint:gosec // less than 8 EiB
+	noted := ledger.Lag{Bytes: int64(lag.Bytes), Behind: lag.Behind, Retained: int64(lag.Retained)} //nolint:gosec // less than 8 EiB
 	if err := t.runner.Ledger.NoteLag(ctx, t.flow, epoch, noted); err != nil {
 		t.runner.Log.Debug("lag", "flow", t.flow, "error", err)
 	}

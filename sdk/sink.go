@@ -59,7 +59,7 @@ type Opened struct {
 	Guarantee      Guarantee
 	PreferredRows  int64
 	PreferredBytes int64
-	External       ExternalDataset
+	External       ExternalDataset // {stream} in its name stands for each stream's
 }
 
 // Action is one change of another system: that ApplySchema would make, or Provision.

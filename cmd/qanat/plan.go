@@ -136,7 +136,7 @@ func printOutput(out io.Writer, o plan.Output, lineage []plan.Lineage, columns b
 		}
 		t := newTable(out)
 		for _, c := range o.Columns {
-			t.row("             "+c.Name, c.Type, lineageText(from[c.Name]))
+			t.row("             "+c.Name, typeText(c.Type), lineageText(from[c.Name]))
 		}
 		_ = t.flush()
 	}
@@ -146,6 +146,16 @@ func printOutput(out io.Writer, o plan.Output, lineage []plan.Lineage, columns b
 	for _, c := range o.Changes {
 		_, _ = fmt.Fprintln(out, "    change   "+c)
 	}
+}
+
+// widestType is how much of a type is shown; all of it is in the JSON.
+const widestType = 40
+
+func typeText(t string) string {
+	if runes := []rune(t); len(runes) > widestType {
+		return string(runes[:widestType-1]) + "…"
+	}
+	return t
 }
 
 func lineageText(l plan.Lineage) string {

@@ -237,11 +237,18 @@ func (m *maker) sink(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.Sc
 		return
 	}
 	f.Guarantee = string(opened.Guarantee)
-	names := map[string]string{}
+	names, told := map[string]string{}, map[string]bool{}
 	for _, in := range inputs {
-		out := Output{Stream: in.Stream, Sink: s.Sink.Plugin, Target: externalName(opened.External), Mode: s.Write.Mode, Columns: columnsOf(in.Schema), External: &opened.External}
-		out.Changes = actionTexts(actions[in.Stream])
-		names[in.Stream] = externalName(opened.External)
+		external := opened.External
+		external.Name = strings.ReplaceAll(external.Name, "{stream}", in.Stream)
+		out := Output{Stream: in.Stream, Sink: s.Sink.Plugin, Target: externalName(external), Mode: s.Write.Mode, Columns: columnsOf(in.Schema), External: &external}
+		for _, text := range actionTexts(actions[in.Stream]) { // what streams share is done once
+			if !told[text] {
+				out.Changes = append(out.Changes, text)
+			}
+			told[text] = true
+		}
+		names[in.Stream] = out.Target
 		f.Outputs = append(f.Outputs, out)
 	}
 	f.Lineage = lineage.ends(inputs, names)

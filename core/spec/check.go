@@ -189,9 +189,9 @@ func (c *checker) target(f *Flow, from []Dataset) {
 func (c *checker) write(f *Flow) {
 	keyed := f.Write.Mode == "upsert" || f.Write.Mode == "history"
 	path := f.Path + "/write"
-	switch {
-	case keyed && len(f.Write.Key) == 0 && f.Sink != nil:
-		c.fail(path, "missing-key", fmt.Sprintf("%s needs the columns that identify a row", f.Write.Mode), "add key: [id]")
+	switch { // a key that is left out is that of each stream
+	case f.Sink != nil && f.Write.Mode == "history":
+		c.fail(path+"/mode", "bad-value", "a sink keeps no history", "use append, upsert or overwrite")
 	case !keyed && len(f.Write.Key) > 0:
 		c.faults = append(c.faults, c.root.Fault(path+"/key", "unused", fmt.Sprintf("%s ignores the key", f.Write.Mode)).AsWarning())
 	}

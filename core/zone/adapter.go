@@ -13,11 +13,12 @@ import (
 // that the Parquet writer takes the columns as they are.
 type adapter struct {
 	from, to *arrow.Schema
-	source   []int // by column of to; -1: null or constant
+	source   []int  // by column of to; -1: null or constant
+	casts    []cast // by column of to
 }
 
 func newAdapter(name Name, from, to *arrow.Schema) (*adapter, error) {
-	a := &adapter{from: from, to: to, source: make([]int, to.NumFields())}
+	a := &adapter{from: from, to: to, source: make([]int, to.NumFields()), casts: make([]cast, to.NumFields())}
 	var faults []Incompatibility
 	for i, f := range to.Fields() {
 		a.source[i] = -1
@@ -31,9 +32,12 @@ func newAdapter(name Name, from, to *arrow.Schema) (*adapter, error) {
 		case len(at) == 0 && !f.Nullable:
 			faults = append(faults, Incompatibility{f.Name, f.Type.String(), "a missing column, as it is required"})
 		case len(at) == 0:
-		case !arrow.TypeEqual(from.Field(at[0]).Type, f.Type) && !widens(from.Field(at[0]).Type, f.Type):
-			faults = append(faults, Incompatibility{f.Name, f.Type.String(), from.Field(at[0]).Type.String()})
 		default:
+			var ok bool
+			if a.casts[i], ok = conforms(from.Field(at[0]).Type, f.Type); !ok {
+				faults = append(faults, Incompatibility{f.Name, f.Type.String(), from.Field(at[0]).Type.String()})
+				continue
+			}
 			a.source[i] = at[0]
 		}
 	}
@@ -79,10 +83,5 @@ func (a *adapter) column(
 		}
 		return array.MakeArrayOfNull(compute.GetAllocator(ctx), f.Type, int(batch.NumRows())), nil
 	}
-	in := batch.Column(a.source[i])
-	if arrow.TypeEqual(in.DataType(), f.Type) {
-		in.Retain()
-		return in, nil
-	}
-	return compute.CastArray(ctx, in, compute.SafeCastOptions(f.Type))
+	return a.casts[i].apply(ctx, compute.GetAllocator(ctx), batch.Column(a.source[i]))
 }

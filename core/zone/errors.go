@@ -41,6 +41,6 @@ func (e *IncompatibleError) Error() string {
 	for i, f := range e.Faults {
 		parts[i] = fmt.Sprintf("column %q: %s can't become %s", f.Column, f.From, f.To)
 	}
-	return fmt.Sprintf("dataset %q: %s; allowed are new columns, int32 to int64, float to double, "+
+	return fmt.Sprintf("dataset %q: %s; allowed are new columns and fields of structs, int32 to int64, float to double, "+
 		"more decimal digits, required to optional", e.Dataset, strings.Join(parts, "; "))
 }

@@ -53,12 +53,13 @@ func evolution(name Name, key []string, from, to *arrow.Schema) ([]Change, error
 		}
 		inKey := slices.Contains(key, f.Name)
 		if !arrow.TypeEqual(old.Type, f.Type) {
-			if !widens(old.Type, f.Type) || inKey {
-				if !widens(f.Type, old.Type) { // a narrower batch is widened when it is written
-					faults = append(faults, Incompatibility{f.Name, keyType(old.Type, inKey), f.Type.String()})
-				}
-			} else {
-				changes = append(changes, Change{f.Name, ColumnWidened, old.Type.String(), f.Type.String()})
+			t, ok := grown(old.Type, f.Type)
+			switch {
+			case ok && arrow.TypeEqual(t, old.Type): // a narrower batch is widened when it is written
+			case !ok || inKey:
+				faults = append(faults, Incompatibility{f.Name, keyType(old.Type, inKey), f.Type.String()})
+			default:
+				changes = append(changes, Change{f.Name, ColumnWidened, old.Type.String(), t.String()})
 			}
 		}
 		if f.Nullable && !old.Nullable && !inKey {
@@ -123,11 +124,11 @@ func (d *Dataset) Evolve(ctx context.Context, to *arrow.Schema) (*Dataset, []Cha
 		if err != nil {
 			return nil, nil, err
 		}
-		changes, err := now.Evolution(to)
+		merged, changes, err := FollowKeyed(d.name, now.key, now.user, to)
 		if err != nil || len(changes) == 0 {
 			return now, nil, err
 		}
-		evolved, err := evolveTable(ctx, tbl, to, changes)
+		evolved, err := evolveTable(ctx, tbl, merged, changes)
 		if err == nil {
 			now, err = newDataset(d.zones, d.name, evolved)
 			return now, changes, err
@@ -144,6 +145,7 @@ func evolveTable(ctx context.Context, tbl *table.Table, to *arrow.Schema, change
 	}
 	tx := tbl.NewTransaction()
 	update := tx.UpdateSchema(true, false)
+	had := tbl.Schema()
 	var added []arrow.Field
 	for _, c := range changes {
 		path := []string{c.Column}
@@ -155,7 +157,10 @@ func evolveTable(ctx context.Context, tbl *table.Table, to *arrow.Schema, change
 			// System columns stay last.
 			update.AddColumn(path, target.Type, target.Doc, false, nil).MoveBefore(path, []string{ColumnSeq})
 		case ColumnWidened:
-			update.UpdateColumn(path, table.ColumnUpdate{FieldType: iceberg.Optional[iceberg.Type]{Valid: ok, Val: target.Type}})
+			if have, found := had.FindFieldByName(c.Column); ok && found {
+				target.Required = have.Required // a change of its own
+				grow(update, path, have, target)
+			}
 		case ColumnOptional:
 			update.UpdateColumn(path, table.ColumnUpdate{Required: iceberg.Optional[bool]{Valid: true, Val: false}})
 		}

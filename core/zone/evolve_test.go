@@ -2,6 +2,7 @@ package zone_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -204,4 +205,71 @@ func rows(t *testing.T, d *zone.Dataset, r zone.ScanRequest) []string {
 		b.Release()
 	}
 	return out
+}
+
+// Rows that were written before a struct grew are read as those after, wherever in a column the struct is.
+func TestStructsGrowWhereverTheyAre(t *testing.T) {
+	t.Parallel()
+	z, _ := checked(t)
+	person := func(more ...arrow.Field) arrow.DataType {
+		return arrow.StructOf(append([]arrow.Field{required("id", i32), optional("name", text)}, more...)...)
+	}
+	all := func(p arrow.DataType) *arrow.Schema {
+		return schemaOf(required("n", i64), optional("one", p), optional("many", listOf(p)), optional("by", arrow.MapOf(text, p)))
+	}
+	before := all(person())
+	after := all(arrow.StructOf(optional("id", i64), optional("country", text))) // a field is new, one is gone, one is wider and may be null
+	d := create(t, z, "landing.shop.orders", before)
+	commit(t, d, 1, fromJSON(t, before, `[
+		{"n": 1, "one": {"id": 1, "name": "a"}, "many": [{"id": 1, "name": "b"}, null], "by": [{"key": "k", "value": {"id": 1, "name": "c"}}]},
+		{"n": 2}]`))
+	planned, changes, err := zone.Follow(d.Name(), d.Schema(), after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var widened []string
+	for _, c := range changes {
+		if c.Kind == zone.ColumnWidened {
+			widened = append(widened, c.Column)
+		}
+	}
+	if diff := cmp.Diff([]string{"one", "many", "by"}, widened); diff != "" || len(changes) != 3 {
+		t.Fatalf("changes %v\n%s", changes, diff)
+	}
+	if d, _, err = d.Evolve(t.Context(), after); err != nil {
+		t.Fatal(err)
+	}
+	if !d.Schema().Equal(planned) {
+		t.Errorf("planned was %s, it has become %s", planned, d.Schema())
+	}
+	commit(t, d, 2, fromJSON(t, after, `[
+		{"n": 3, "one": {"id": 5000000000, "country": "NL"}, "many": [{"id": null, "country": "NL"}], "by": [{"key": "k", "value": {"id": 3, "country": "FR"}}]},
+		{"n": 4}]`))
+	commit(t, d, 3, fromJSON(t, before, `[{"n": 5, "one": {"id": 5, "name": "e"}, "many": [], "by": []}]`)) // of a source that has not heard of it
+	want := []string{
+		`{"by":[{"key":"k","value":{"country":null,"id":1,"name":"c"}}],"many":[{"country":null,"id":1,"name":"b"},null],"n":1,"one":{"country":null,"id":1,"name":"a"}}`,
+		`{"by":null,"many":null,"n":2,"one":null}`,
+		`{"by":[{"key":"k","value":{"country":"FR","id":3,"name":null}}],"many":[{"country":"NL","id":null,"name":null}],"n":3,"one":{"country":"NL","id":5000000000,"name":null}}`,
+		`{"by":null,"many":null,"n":4,"one":null}`,
+		`{"by":[],"many":[],"n":5,"one":{"country":null,"id":5,"name":"e"}}`,
+	}
+	if diff := cmp.Diff(want, rows(t, d, zone.ScanRequest{})); diff != "" {
+		t.Error(diff)
+	}
+	compact(t, d)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(rows(t, reload(t, d), zone.ScanRequest{})))); diff != "" {
+		t.Errorf("compacted:\n%s", diff)
+	}
+}
+
+func TestStructsDontGrowWhereRowsWouldChangeTheirMeaning(t *testing.T) {
+	t.Parallel()
+	z, _ := checked(t)
+	d := create(t, z, "landing.shop.orders", schemaOf(optional("one", arrow.StructOf(optional("id", i64))), optional("many", listOf(arrow.StructOf(optional("id", text))))))
+	_, err := d.Evolution(schemaOf(optional("one", arrow.StructOf(optional("id", text))), optional("many", listOf(arrow.StructOf(optional("id", i64))))))
+	var incompatible *zone.IncompatibleError
+	if !errors.As(err, &incompatible) || len(incompatible.Faults) != 2 {
+		t.Fatalf("error is %v", err)
+	}
 }

@@ -31,7 +31,7 @@ func FollowKeyed(name Name, key []string, from, to *arrow.Schema) (*arrow.Schema
 
 func follow(have, incoming arrow.Field, kind ChangeKind) arrow.Field {
 	if kind == ColumnWidened {
-		have.Type = incoming.Type
+		have.Type, _ = grown(have.Type, incoming.Type)
 	} else {
 		have.Nullable = true
 	}

@@ -105,6 +105,9 @@ func (p *PostgresServer) Start() {
 	}
 }
 
+// Program is the path of one of the server's programs.
+func (p *PostgresServer) Program(name string) string { return filepath.Join(p.bin, name) }
+
 // Tool readies one of the server's programs, such as psql or pgbench, to work on a database of it.
 func (p *PostgresServer) Tool(ctx context.Context, name, database string, args ...string) *exec.Cmd {
 	p.t.Helper()
@@ -112,7 +115,7 @@ func (p *PostgresServer) Tool(ctx context.Context, name, database string, args .
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, name), args...)
+	cmd := exec.CommandContext(ctx, p.Program(name), args...)
 	cmd.Env = append(os.Environ(), "PGHOST="+host, "PGPORT="+port, "PGUSER="+postgresUser, "PGPASSWORD="+p.password, "PGDATABASE="+database)
 	return cmd
 }

@@ -16,6 +16,20 @@ import (
 // LoadTable gives tests the Iceberg table, to act as upkeep or a foreign writer.
 func LoadTable(ctx context.Context, d *Dataset) (*table.Table, error) { return d.load(ctx) }
 
+// ScanHolding scans the head of a dataset with a key, holding so many keys in memory.
+func ScanHolding(ctx context.Context, d *Dataset, mostKeys int64) (Batches, error) {
+	tbl, err := d.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := scanPlan{tbl: tbl, at: tbl.CurrentSnapshot(), schema: d.user, flowColumn: d.hasFlow(), mostKeys: mostKeys}
+	if p.at == nil {
+		return func(func(arrow.RecordBatch, error) bool) {}, nil
+	}
+	batches, _, err := p.live(ctx, nil)
+	return batches, err
+}
+
 // PlainTable makes a table as a user of iceberg-go would: the library's defaults,
 // with zstd, and no system columns.
 func PlainTable(tb testing.TB, z *Zones, beside *Dataset, schema *arrow.Schema) *table.Table {

@@ -41,7 +41,7 @@ func (d *Dataset) lookup(ctx context.Context, tbl *table.Table, keys arrow.Recor
 	if err != nil {
 		return nil, fmt.Errorf("dataset %q: %w", d.name, err)
 	}
-	p := scanPlan{tbl: tbl, schema: schema, at: at, options: []table.ScanOption{
+	p := scanPlan{tbl: tbl, schema: schema, at: at, manifests: d.zones.manifests, options: []table.ScanOption{
 		table.WithSnapshotID(at.SnapshotID), table.WithArrowBatchSize(scanBatchRows),
 	}}
 	r, err := p.liveRequest(ctx)

@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/qanat-data/qanat/core/zone/live"
 )
 
 // scanBatchRows is the length of the batches that a scan yields.
@@ -66,7 +68,7 @@ func (d *Dataset) scan(ctx context.Context, tbl *table.Table, r ScanRequest) (*a
 	if at == nil {
 		return schema, func(func(arrow.RecordBatch, error) bool) {}, nil
 	}
-	p := scanPlan{tbl: tbl, schema: schema, flowColumn: d.hasFlow(), at: at, options: []table.ScanOption{
+	p := scanPlan{tbl: tbl, schema: schema, flowColumn: d.hasFlow(), at: at, manifests: d.zones.manifests, options: []table.ScanOption{
 		table.WithSnapshotID(at.SnapshotID), table.WithMaxConcurrency(1), table.WithArrowBatchSize(scanBatchRows),
 		table.WithSelectedFields(names(schema)...),
 	}}
@@ -135,6 +137,8 @@ type scanPlan struct {
 	flowColumn bool
 	options    []table.ScanOption
 	at         *table.Snapshot // whose files are read
+	manifests  *live.Cache
+	mostKeys   int64 // as live.Request.MostKeys
 	// newest says that rows have the table's newest schema, not that of the snapshot.
 	newest bool
 }

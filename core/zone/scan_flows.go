@@ -17,7 +17,7 @@ func (d *Dataset) scanFlows(ctx context.Context, tbl *table.Table, r ScanRequest
 	if err != nil {
 		return nil, nil, fmt.Errorf("dataset %q: %w", d.name, err)
 	}
-	p := scanPlan{tbl: tbl, schema: schema, flowColumn: d.hasFlow(), newest: true, options: []table.ScanOption{
+	p := scanPlan{tbl: tbl, schema: schema, flowColumn: d.hasFlow(), newest: true, manifests: d.zones.manifests, options: []table.ScanOption{
 		table.WithMaxConcurrency(1), table.WithArrowBatchSize(scanBatchRows), table.WithSelectedFields(names(schema)...),
 	}}
 	byFlow := map[string][]UnitRange{}

@@ -41,8 +41,8 @@ func (p scanPlan) liveRequest(ctx context.Context) (live.Request, error) {
 		return live.Request{}, err
 	}
 	_, key := keyOf(p.tbl)
-	r := live.Request{Table: p.tbl, Key: key, Schema: p.schema, Options: p.options}
-	r.Survey, err = live.Look(fs, p.at)
+	r := live.Request{Table: p.tbl, Key: key, Schema: p.schema, Options: p.options, MostKeys: p.mostKeys}
+	r.Survey, err = live.Look(fs, p.at, p.manifests)
 	return r, err
 }
 
@@ -101,7 +101,7 @@ func (d *Dataset) count(ctx context.Context, tbl *table.Table, snapshot int64) (
 	if err != nil || s.Keys == 0 {
 		return s.Rows, err
 	}
-	p := scanPlan{tbl: tbl, at: at}
+	p := scanPlan{tbl: tbl, at: at, manifests: d.zones.manifests}
 	r, err := p.liveRequest(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("dataset %q: count rows: %w", d.name, err)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/qanat-data/qanat/core/zone"
@@ -192,6 +194,20 @@ func (w *walk) check() {
 	if diff := cmp.Diff(w.now(), balancesOf(w.t, w.d, zone.ScanRequest{})); diff != "" {
 		w.t.Errorf("at the head: %s", diff)
 	}
+	if diff := cmp.Diff(w.now(), foreign(w.t, w.d)); diff != "" {
+		w.t.Errorf("at the head, by iceberg-go: %s", diff)
+	}
+	few, err := zone.ScanHolding(w.t.Context(), w.d, 5)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if diff := cmp.Diff(w.now(), gathered(w.t, few)); diff != "" {
+		w.t.Errorf("at the head, with few keys in memory: %s", diff)
+	}
+	if n, err := w.d.Count(w.t.Context(), 0); err != nil || n != int64(len(w.now())) {
+		w.t.Errorf("%d rows are counted, there are %d, error %v", n, len(w.now()), err)
+	}
+	w.checkUnits()
 	for id := range w.views {
 		w.checkView(id)
 		break // any one; all of them at the end
@@ -203,6 +219,22 @@ func (w *walk) check() {
 	}
 	if head := reload(w.t, w.d).Head(); head.Keys == 0 && head.Rows != int64(len(w.now())) {
 		w.t.Errorf("the head says %d rows, there are %d", head.Rows, len(w.now()))
+	}
+}
+
+// checkUnits reads the rows of some units, as iceberg-go does.
+func (w *walk) checkUnits() {
+	w.t.Helper()
+	after := w.rng.Int64N(w.seq() + 1)
+	r := zone.UnitRange{After: after, Upto: after + 1 + w.rng.Int64N(3)}
+	filter := iceberg.NewAnd(iceberg.GreaterThan(iceberg.Reference(zone.ColumnSeq), r.After),
+		iceberg.LessThanEqual(iceberg.Reference(zone.ColumnSeq), r.Upto))
+	want := foreign(w.t, w.d, table.WithRowFilter(filter))
+	if r.Upto%2 == 0 {
+		r.Flow = "f"
+	}
+	if diff := cmp.Diff(want, balancesOf(w.t, w.d, zone.ScanRequest{Units: []zone.UnitRange{r}})); diff != "" {
+		w.t.Errorf("units %+v: %s", r, diff)
 	}
 }
 

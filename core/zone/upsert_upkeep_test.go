@@ -160,6 +160,44 @@ func TestUnitsOfUpsertsAreScannedApart(t *testing.T) {
 	check("compacted")
 }
 
+func TestAScanOfUpsertsMayBeStopped(t *testing.T) {
+	t.Parallel()
+	z, _ := checked(t)
+	d := createKeyed(t, z, "processing.bank.accounts")
+	generations(t, d, 1, 4, nil)
+	p := tight()
+	p.Convert, p.Compact.Off = 1, true
+	keep(t, d, p, map[string]int64{"f": 4})
+	generations(t, d, 5, 6, nil)
+	_, batches, err := d.Scan(t.Context(), zone.ScanRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b, err := range batches {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Release()
+		break
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, batches, err = d.Scan(ctx, zone.ScanRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	failed := false
+	for b, err := range batches {
+		cancel()
+		if failed = err != nil; failed {
+			break
+		}
+		b.Release()
+	}
+	cancel()
+	if !failed {
+		t.Error("a scan went on though its context had ended")
+	}
+}
+
 // A file with many deleted rows is written again, be it large.
 func TestHollowFilesAreWrittenAgain(t *testing.T) {
 	t.Parallel()
@@ -193,22 +231,25 @@ func TestHollowFilesAreWrittenAgain(t *testing.T) {
 	}
 }
 
+// foreign reads a dataset of accounts with iceberg-go's own scan.
+func foreign(t *testing.T, d *zone.Dataset, options ...table.ScanOption) balances {
+	t.Helper()
+	tbl, err := zone.LoadTable(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, batches, err := tbl.Scan(append(options, table.WithSelectedFields("bank", "balance", "id"))...).ToArrowRecords(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gathered(t, batches)
+}
+
 // What iceberg-go reads by itself is what we read, from keys, vectors and both.
 func TestForeignReadersSeeTheSameRows(t *testing.T) {
 	t.Parallel()
 	z := zonetest.Open(t, server(t))
 	d := createKeyed(t, z, "processing.bank.accounts")
-	foreign := func() balances {
-		tbl, err := zone.LoadTable(t.Context(), d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, batches, err := tbl.Scan(table.WithSelectedFields("bank", "balance", "id")).ToArrowRecords(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return gathered(t, batches)
-	}
 	p := tight()
 	p.Convert = 3
 	want := generations(t, d, 1, 3, nil)
@@ -216,7 +257,7 @@ func TestForeignReadersSeeTheSameRows(t *testing.T) {
 		p.Compact.Off = seq < 8
 		keep(t, d, p, map[string]int64{"f": seq})
 		want = generations(t, d, seq, seq+1, want)
-		if diff := cmp.Diff(want, foreign()); diff != "" {
+		if diff := cmp.Diff(want, foreign(t, d)); diff != "" {
 			t.Errorf("unit %d: %s", seq+1, diff)
 		}
 	}

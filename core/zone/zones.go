@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/qanat-data/qanat/core/zone/live"
 	"github.com/qanat-data/qanat/core/zone/objects"
 )
 
@@ -55,6 +56,8 @@ type Zones struct {
 	logger  hclog.Logger
 	alloc   memory.Allocator
 
+	manifests *live.Cache // of datasets with a key
+
 	mutex sync.Mutex
 	locks map[Name]*sync.Mutex
 }
@@ -71,7 +74,7 @@ func Open(ctx context.Context, s Settings) (*Zones, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := &Zones{client: client, rest: s.REST, project: s.Project, logger: s.Logger, alloc: s.Allocator, locks: map[Name]*sync.Mutex{}}
+	z := &Zones{client: client, rest: s.REST, project: s.Project, logger: s.Logger, alloc: s.Allocator, manifests: live.NewCache(), locks: map[Name]*sync.Mutex{}}
 	if err := z.prepare(ctx, s); err != nil {
 		client.Close()
 		return nil, err

@@ -1,14 +1,12 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
-	"github.com/apache/arrow-go/v18/arrow/compute"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table/dv"
 	"golang.org/x/sync/errgroup"
@@ -33,10 +31,7 @@ func (r Request) deletes(ctx context.Context) (deletes, error) {
 	for _, k := range keys {
 		rows += k.File.Count()
 	}
-	limit := r.keysAtATime
-	if limit == 0 {
-		limit = keysAtATime
-	}
+	limit := cmp.Or(r.MostKeys, keysAtATime)
 	var err error
 	switch {
 	case len(keys) == 0:
@@ -124,7 +119,7 @@ type filter struct {
 }
 
 func newFilter(r Request, d deletes, p Part) *filter {
-	f := &filter{Request: r, deletes: d, part: p, applies: d.mayApply(p.Entry)}
+	f := &filter{Request: r, deletes: d, part: p, applies: d.Index != nil && p.Seq < d.newest}
 	if gone := d.at[p.File.FilePath()]; gone != nil && !gone.IsEmpty() {
 		f.keep = gone.KeepMaskBytes(p.File.Count())
 	}
@@ -157,9 +152,7 @@ func (f *filter) next(ctx context.Context, b arrow.RecordBatch) (arrow.RecordBat
 		wanted.Retain()
 		return wanted, nil
 	}
-	mask := array.NewBoolean(int(rows), memory.NewBufferBytes(bits), nil, 0)
-	defer mask.Release()
-	return compute.FilterRecordBatch(ctx, wanted, mask, compute.DefaultFilterOptions())
+	return compact(ctx, wanted, bits)
 }
 
 // mask has a bit for each row of a batch that is left.

@@ -35,8 +35,8 @@ type Request struct {
 	Schema  *arrow.Schema
 	More    []string           // columns that choices look at besides
 	Options []table.ScanOption // snapshot and length of batches, if they matter
-	// keysAtATime is for tests; 0 is the default.
-	keysAtATime int64
+	// MostKeys are held in memory at a time, a million if it is 0. When more wait, the keys of files are read beforehand to find the rows.
+	MostKeys int64
 }
 
 // Read gives the rows that are there, with the columns of the schema by name. The receiver releases the batches; none is empty.

@@ -31,8 +31,8 @@ type Survey struct {
 	Others  bool                        // there are deletes of another kind
 }
 
-// Look reads a snapshot's manifests.
-func Look(fs iceio.IO, s *table.Snapshot) (Survey, error) {
+// Look reads a snapshot's manifests. The cache may be nil.
+func Look(fs iceio.IO, s *table.Snapshot, c *Cache) (Survey, error) {
 	out := Survey{Vectors: map[string]iceberg.DataFile{}}
 	list, err := s.Manifests(fs)
 	if err != nil {
@@ -42,14 +42,9 @@ func Look(fs iceio.IO, s *table.Snapshot) (Survey, error) {
 	var group errgroup.Group
 	group.SetLimit(manifestsAtATime)
 	for i, m := range list {
-		group.Go(func() error {
-			for e, err := range m.Entries(fs, true) {
-				if err != nil {
-					return fmt.Errorf("manifest %q: %w", m.FilePath(), err)
-				}
-				found[i] = append(found[i], Entry{File: e.DataFile(), Seq: e.SequenceNum(), Added: e.SnapshotID()})
-			}
-			return nil
+		group.Go(func() (err error) {
+			found[i], err = c.entries(fs, m)
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -16,6 +16,7 @@ type Index struct {
 	ints    map[int64]int64 // a key of one column of whole numbers
 	texts   map[string]int64
 	spreads []spread
+	sieve   sieve
 }
 
 // New makes an index of keys with columns of these types, in this order.
@@ -62,20 +63,50 @@ func raise[K comparable](m map[K]int64, key K, value int64) int64 {
 	return value
 }
 
-// Match calls hit for the rows that have a key of the index, in order.
+// Match calls hit for the rows that have a key of the index, in order. The index must not be filled any more.
 func (x *Index) Match(columns []arrow.Array, hit func(row int, value int64)) error {
-	return x.each(columns, func(row int, number int64, text []byte) {
-		var value int64
-		var ok bool
-		if x.ints != nil {
-			value, ok = x.ints[number]
-		} else {
-			value, ok = x.texts[string(text)]
+	x.sieve.once.Do(x.fillSieve)
+	if x.ints != nil {
+		return x.matchNumbers(columns[0], hit)
+	}
+	return x.each(columns, func(row int, _ int64, text []byte) {
+		if !x.sieve.mayHave(x.sieve.ofText(text)) {
+			return
 		}
-		if ok {
+		if value, ok := x.texts[string(text)]; ok {
 			hit(row, value)
 		}
 	})
+}
+
+func (x *Index) matchNumbers(column arrow.Array, hit func(row int, value int64)) error {
+	switch c := column.(type) {
+	case *array.Int64:
+		matchAll(x, c, c.Int64Values(), hit)
+	case *array.Int32:
+		matchAll(x, c, c.Int32Values(), hit)
+	case *array.Date32:
+		matchAll(x, c, c.Date32Values(), hit)
+	case *array.Time64:
+		matchAll(x, c, c.Time64Values(), hit)
+	case *array.Timestamp:
+		matchAll(x, c, c.TimestampValues(), hit)
+	default:
+		return fmt.Errorf("a column of %s holds no whole numbers", column.DataType())
+	}
+	return nil
+}
+
+func matchAll[T ~int64 | ~int32](x *Index, column arrow.Array, values []T, hit func(row int, value int64)) {
+	nulls := column.NullN() > 0
+	for row, v := range values {
+		if !x.sieve.mayHave(ofNumber(int64(v))) || (nulls && column.IsNull(row)) {
+			continue
+		}
+		if value, ok := x.ints[int64(v)]; ok {
+			hit(row, value)
+		}
+	}
 }
 
 // each goes through rows without nulls, whose keys are a number or a text.

@@ -19,7 +19,7 @@ func looked(ctx context.Context, tbl *table.Table) (live.Survey, error) {
 	if err != nil {
 		return live.Survey{}, err
 	}
-	s, err := live.Look(fs, tbl.CurrentSnapshot())
+	s, err := live.Look(fs, tbl.CurrentSnapshot(), nil)
 	if errors.Is(err, iofs.ErrNotExist) {
 		err = errors.Join(errConflict, err)
 	}

@@ -167,9 +167,6 @@ func (p *Project) datasetReport(ctx context.Context, name zone.Name) (DatasetRep
 	if err != nil {
 		return d, err
 	}
-	files, err := dataset.Files(ctx, view.Snapshot)
-	for _, file := range files {
-		d.Rows += file.Rows
-	}
+	d.Rows, err = dataset.Count(ctx, view.Snapshot)
 	return d, err
 }

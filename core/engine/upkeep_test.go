@@ -135,4 +135,15 @@ func TestARunAppliesTheKeysOfUpsertsInTime(t *testing.T) {
 			t.Errorf("%s: %d keys wait", text, keys)
 		}
 	}
+	report, err := project.Status(t.Context(), "p.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]int64{}
+	for _, d := range report.Datasets {
+		rows[d.Name] = d.Rows
+	}
+	if rows["processing.e.events"] != 5 || rows["landing.e.events"] != 2970 {
+		t.Errorf("rows by the report: %v", rows)
+	}
 }

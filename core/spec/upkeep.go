@@ -10,7 +10,7 @@ import (
 type Upkeep struct {
 	// Datasets lists the datasets that this is for. A * stands for any characters within one part: landing.*.*.
 	Datasets []string `json:"datasets" jsonschema:"required"`
-	// Every is the number of commits after which a run looks at a dataset.
+	// Every is the number of commits after which a run looks at a dataset; at one with a key after 10 at the latest.
 	Every int64 `json:"every,omitempty" jsonschema:"minimum=1,default=50"`
 	// Compact says when small files are put together.
 	Compact Compaction `json:"compact,omitzero"`

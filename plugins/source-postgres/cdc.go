@@ -204,12 +204,13 @@ func (r *cdcRead) tables(ctx context.Context, at *position.Position, exported st
 	if err != nil {
 		return nil, err
 	}
-	var locked []*snapshot.Table
-	for _, t := range tables {
-		locked = append(locked, &t.Table)
-	}
-	if err := session.Lock(ctx, locked); err != nil {
+	rewritten, err := locked(ctx, session, tables)
+	if err != nil {
 		return nil, err
+	}
+	tables = slices.DeleteFunc(tables, func(t *table) bool { return slices.Contains(rewritten, &t.Table) })
+	for _, t := range rewritten {
+		s.env.Log.Info("a table was truncated or rewritten just when the slot was made: it is read beside the stream", "table", t.String())
 	}
 	read := s.newTables(r.request, r.out, at, tables)
 	r.since = r.watch.State().Now
@@ -230,7 +231,9 @@ func (r *cdcRead) tables(ctx context.Context, at *position.Position, exported st
 	if read.stopping() {
 		return nil, read.checkpoint(ctx)
 	}
-	read.position.Phase = position.Streamed
+	if len(rewritten) == 0 {
+		read.position.Phase = position.Streamed
+	}
 	return read.position, read.checkpoint(ctx)
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -201,45 +200,4 @@ func (s *site) same(t testing.TB, r *running, before map[string]map[string]row, 
 			t.Errorf("table %s: (-database +emitted)\n%.3000s", table, diff)
 		}
 	}
-}
-
-func TestKilledAtAnyMomentItGoesOnFromTheLastUnit(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, append(long("a"), append(long("b"), "create table nokey (id int, v text)", "alter table nokey replica identity full")...)...)
-	s.exec(t, "create table icu (id text collate \"en-x-icu\" primary key, n int)", "insert into icu select 'k' || i, i from generate_series(1, 700) i")
-	end := s.workload(t, "a", "b")
-	config := Config{Mode: "cdc", ChunkRows: 150, Tables: []string{"a", "b", "icu"}}
-	kept := map[string]map[string]row{}
-	var at sdk.Position
-	for pass := range 14 {
-		r := s.follow(t, config, at, at)
-		seen := 0
-		want := 1 + pass%3
-		eventually(t, "units came", func() bool {
-			select {
-			case <-r.ended:
-				return true
-			default:
-			}
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			seen = len(r.points)
-			return seen >= want
-		})
-		r.kill()
-		if r.err != nil && !errors.Is(r.err, context.Canceled) {
-			t.Fatal(r.err)
-		}
-		if r.at() == nil {
-			continue
-		}
-		for _, table := range []string{"a", "b", "icu"} {
-			kept[table] = fold(t, kept[table], r.changes(table), "id")
-		}
-		at = r.at()
-	}
-	end()
-	r := s.follow(t, config, at, at)
-	s.same(t, r, kept, "a", "b", "icu")
-	r.end(t)
 }

@@ -103,11 +103,23 @@ func (s *Source) sighted(ctx context.Context, session *snapshot.Session, streams
 	if tables, err = selected(tables, streams); err != nil {
 		return nil, err
 	}
-	var locked []*snapshot.Table
-	for _, t := range tables {
-		locked = append(locked, &t.Table)
+	rewritten, err := locked(ctx, session, tables)
+	if err == nil && len(rewritten) > 0 {
+		err = sdk.Retryable(fmt.Errorf("table %s was truncated or rewritten while its snapshot was taken", rewritten[0]), 0)
 	}
-	return tables, server.Judge(ctx, "lock tables", session.Lock(ctx, locked))
+	return tables, server.Judge(ctx, "lock tables", err)
+}
+
+// locked locks tables against changes of their form, and says which of them can't be read as of the session's moment any more.
+func locked(ctx context.Context, session *snapshot.Session, tables []*table) ([]*snapshot.Table, error) {
+	var all []*snapshot.Table
+	for _, t := range tables {
+		all = append(all, &t.Table)
+	}
+	if err := session.Lock(ctx, all); err != nil {
+		return nil, err
+	}
+	return session.Rewritten(ctx, all)
 }
 
 // tables is a read of tables from one snapshot. It implements snapshot.Handler.

@@ -73,7 +73,7 @@ func (p *Proxy) Mend() {
 	p.cut = false
 }
 
-// Spy decides about what clients send, piece by piece; nil lets everything pass.
+// Spy decides about what clients send, piece by piece; nil lets everything pass. It must not call the proxy.
 func (p *Proxy) Spy(spy func(fromClient []byte) Fate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +91,7 @@ func (p *Proxy) accept() {
 			_ = client.Close()
 			continue
 		}
-		p.group.Go(func() { p.carry(server, client, p.judge) })
+		p.group.Go(func() { p.carry(server, client, func(piece []byte) Fate { return p.judge(server, piece) }) })
 		p.group.Go(func() { p.carry(client, server, func([]byte) Fate { return Pass }) })
 	}
 }
@@ -109,13 +109,17 @@ func (p *Proxy) keep(conns ...net.Conn) bool {
 	return !p.cut
 }
 
-func (p *Proxy) judge(piece []byte) Fate {
+func (p *Proxy) judge(to net.Conn, piece []byte) Fate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.spy == nil {
+	if p.spy == nil || p.cut {
 		return Pass
 	}
-	return p.spy(piece)
+	fate := p.spy(piece)
+	if fate == Unheeded {
+		delete(p.conns, to) // so that a Cut at the same time does not keep it from the server
+	}
+	return fate
 }
 
 func (p *Proxy) carry(to, from net.Conn, judge func([]byte) Fate) {

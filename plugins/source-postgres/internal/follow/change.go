@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 
@@ -182,6 +183,17 @@ func (u tuple) known(i int) pgoutput.Column {
 		return u.old[i]
 	}
 	return pgoutput.Column{Kind: pgoutput.KindUnchanged}
+}
+
+// resolved is the row with what is known of the columns that were not sent.
+func (u tuple) resolved() []pgoutput.Column {
+	row := slices.Clone(u.row)
+	for i, v := range row {
+		if v.Kind == pgoutput.KindUnchanged {
+			row[i] = u.known(i)
+		}
+	}
+	return row
 }
 
 func appendText(c *value.Column, b array.Builder, v pgoutput.Column) error {

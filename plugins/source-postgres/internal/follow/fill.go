@@ -29,6 +29,7 @@ type fill struct {
 	// skipped are transactions with changes that were left to a later chunk, whose snapshot must see them.
 	skipped map[uint32]struct{}
 	waits   bool // somebody was told that a chunk waits for transactions
+	settled bool // a chunk has seen every transaction that was open when the read began
 }
 
 // window is open while the stream has not passed what the last chunk saw.
@@ -58,10 +59,11 @@ func (l *fill) live(key []string, xid uint32) bool {
 	return !inChunk || !l.window.seen.sees(xid)
 }
 
-// ready says whether a snapshot may be the next chunk's: it sees what was left to it, and, of a table that is new, every transaction
-// that may have begun before the table was published.
+// ready says whether a snapshot may be the next chunk's: it sees what was left to it, and, if it is the first, every transaction that was open
+// when the read began. Such a one may have begun before the table was published. Or it was left to a chunk by a read before this one: a commit
+// stands in the log before snapshots see it, for long if it waits for a standby.
 func (l *fill) ready(s sight, horizon uint64) bool {
-	if len(l.after) == 0 && s.xmin < horizon {
+	if !l.settled && s.xmin < horizon {
 		return false
 	}
 	for xid := range l.skipped {
@@ -100,7 +102,7 @@ func (f *Follower) besideFill(ctx context.Context, t *table, c *pgoutput.Change,
 		if err != nil || !full {
 			return err
 		}
-		u.old = nil
+		u.row, u.old = u.resolved(), nil
 		return f.write(ctx, t, c, u)
 	}
 	return nil
@@ -110,7 +112,7 @@ func (f *Follower) besideFill(ctx context.Context, t *table, c *pgoutput.Change,
 // again: nobody knows what the row had.
 func (f *Follower) complete(ctx context.Context, t *table, u *tuple, key []string) (bool, error) {
 	var missing []int
-	columns := []string{"pg_current_wal_insert_lsn()::text"}
+	var columns []string
 	for j, i := range t.places {
 		if u.row[i].Kind == pgoutput.KindUnchanged && u.known(i).Kind == pgoutput.KindUnchanged {
 			missing = append(missing, i)
@@ -135,12 +137,11 @@ func (f *Follower) complete(ctx context.Context, t *table, u *tuple, key []strin
 		return false, nil
 	}
 	values := results[0].Rows[0]
-	lsn, err := pgoutput.ParseLSN(string(values[0]))
-	f.hold = max(f.hold, lsn)
 	u.filled = map[int][]byte{}
 	for n, i := range missing {
-		u.filled[i] = values[n+1]
+		u.filled[i] = values[n]
 	}
+	f.hold, err = f.mark(ctx, "row") // what is looked up now may be ahead of the stream
 	return true, err
 }
 
@@ -184,7 +185,9 @@ var errNotYet = errors.New("transactions that a chunk must see have not ended")
 // chunk emits a chunk, in a transaction that the caller ends.
 func (f *Follower) chunk(ctx context.Context, conn *pgx.Conn, t *table) error {
 	var text string
-	if _, err := conn.Exec(ctx, "begin isolation level repeatable read read only"); err != nil {
+	// The lock comes before the snapshot: a truncate is not hidden by a snapshot that does not see it.
+	lock := "begin isolation level repeatable read read only; lock table " + t.From() + " in access share mode"
+	if _, err := conn.PgConn().Exec(ctx, lock).ReadAll(); err != nil {
 		return err
 	}
 	if err := conn.QueryRow(ctx, "select txid_current_snapshot()::text").Scan(&text); err != nil {
@@ -202,7 +205,7 @@ func (f *Follower) chunk(ctx context.Context, conn *pgx.Conn, t *table) error {
 		l.waits = true
 		return errNotYet
 	}
-	l.skipped = nil
+	l.skipped, l.settled = nil, true
 	now, err := f.again(ctx, conn, t)
 	if err != nil {
 		return err
@@ -225,9 +228,6 @@ func (f *Follower) chunk(ctx context.Context, conn *pgx.Conn, t *table) error {
 
 // again looks a table up as the chunk's transaction sees it.
 func (f *Follower) again(ctx context.Context, conn *pgx.Conn, t *table) (Table, error) {
-	if _, err := conn.Exec(ctx, "lock table "+t.From()+" in access share mode"); err != nil {
-		return Table{}, err
-	}
 	all, err := f.Find(ctx, conn)
 	if err != nil {
 		return Table{}, err

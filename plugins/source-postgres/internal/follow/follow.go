@@ -11,6 +11,7 @@ package follow
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -120,6 +121,10 @@ func (f *Follower) begin(ctx context.Context) error {
 	if !f.Follow {
 		f.target, err = f.mark(ctx, "end")
 	}
+	// What is taken back was emitted as of the position, and must not seem to come later than the truncate that takes it back.
+	if err == nil && slices.ContainsFunc(f.order, func(t *table) bool { return t.fill != nil && t.fill.again }) {
+		f.hold, err = f.mark(ctx, "again")
+	}
 	f.marked, f.markedAt = time.Now(), f.at
 	return err
 }
@@ -150,6 +155,9 @@ func (f *Follower) mark(ctx context.Context, what string) (pgoutput.LSN, error) 
 // Begin implements pgoutput.Consumer.
 func (f *Follower) Begin(_ context.Context, tx pgoutput.Transaction) error {
 	f.tx, f.inside, f.delivered = tx, true, 0
+	if tx.LSN == f.resumed.lsn {
+		f.delivered = f.resumed.ordinal
+	}
 	return nil
 }
 

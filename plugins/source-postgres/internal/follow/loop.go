@@ -37,16 +37,22 @@ func (f *Follower) sessions(ctx context.Context) error {
 			return server.Judge(ctx, "stream", err)
 		}
 		f.Log.Warn("the stream broke off and is started again", "slot", f.Position.Slot, "at", f.at, "error", err)
-		if f.inside {
-			f.resumed.lsn, f.resumed.ordinal = f.tx.LSN, f.delivered
-			f.inside = false
-			f.hold = max(f.hold, f.tx.LSN+1) // no checkpoint before the rest of it has come
-		}
+		f.brokeOff()
 		if f.waitOrStop(ctx, pause) {
 			return f.last(ctx)
 		}
 		pause = min(2*pause, f.Pace.LongestPause)
 	}
+}
+
+// brokeOff notes how much has come of the transaction in which a connection ended: the next one sends it again from its beginning.
+func (f *Follower) brokeOff() {
+	if !f.inside {
+		return
+	}
+	f.resumed.lsn, f.resumed.ordinal = f.tx.LSN, f.delivered
+	f.inside = false
+	f.hold = max(f.hold, f.tx.LSN+1) // no checkpoint before the rest of it has come
 }
 
 // errInside is the end of a read whose last rows no checkpoint can follow.

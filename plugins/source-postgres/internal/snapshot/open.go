@@ -82,6 +82,24 @@ func (s *Session) Lock(ctx context.Context, tables []*Table) error {
 	return nil
 }
 
+// Rewritten says which of the tables, locked by now, were truncated or rewritten after the snapshot: to the session they look empty, or have
+// rows that they did not have. Their files have changed, which is seen without regard to the snapshot.
+func (s *Session) Rewritten(ctx context.Context, tables []*Table) ([]*Table, error) {
+	const sql = `select exists (select from (select $1::oid as id union select relid from pg_partition_tree($1::oid::regclass)) all_of
+		left join pg_class c on c.oid = id where coalesce(c.relfilenode, 0) <> coalesce(pg_relation_filenode(id), 0))`
+	var out []*Table
+	for _, t := range tables {
+		var changed bool
+		if err := s.Asks.QueryRow(ctx, sql, t.OID).Scan(&changed); err != nil {
+			return nil, fmt.Errorf("look up the file of table %s: %w", t, err)
+		}
+		if changed {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
 // Close ends the connections.
 func (s *Session) Close(ctx context.Context) {
 	if s == nil {

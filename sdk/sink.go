@@ -54,12 +54,16 @@ const (
 	AtLeastOnce     Guarantee = "at_least_once"
 )
 
-// Opened is a sink's answer to Open. Preferred sizes of a unit are 0 when the sink has no preference.
+// StreamMark stands for the name of a stream in Opened.External.
+const StreamMark = "{stream}"
+
+// Opened is a sink's answer to Open. Preferred sizes of a unit are 0 when the sink has no preference. A sink that writes each stream
+// to a dataset of its own has StreamMark in the name of External.
 type Opened struct {
 	Guarantee      Guarantee
 	PreferredRows  int64
 	PreferredBytes int64
-	External       ExternalDataset // {stream} in its name stands for each stream's
+	External       ExternalDataset
 }
 
 // Action is one change of another system: that ApplySchema would make, or Provision.

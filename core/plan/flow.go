@@ -240,7 +240,7 @@ func (m *maker) sink(ctx context.Context, s *spec.Flow, f *Flow, inputs []sdk.Sc
 	names, told := map[string]string{}, map[string]bool{}
 	for _, in := range inputs {
 		external := opened.External
-		external.Name = strings.ReplaceAll(external.Name, "{stream}", in.Stream)
+		external.Name = strings.ReplaceAll(external.Name, sdk.StreamMark, in.Stream)
 		out := Output{Stream: in.Stream, Sink: s.Sink.Plugin, Target: externalName(external), Mode: s.Write.Mode, Columns: columnsOf(in.Schema), External: &external}
 		for _, text := range actionTexts(actions[in.Stream]) { // what streams share is done once
 			if !told[text] {

@@ -39,11 +39,9 @@ const (
 	softDelete  = "soft"
 )
 
-const streamMark = "{stream}"
-
 func (c *Config) complete() {
 	for setting, value := range map[*string]string{
-		&c.Schema: "public", &c.Table: streamMark, &c.Delete: hardDelete, &c.DeletedColumn: "_deleted_at", &c.Ledger: "_qanat_ledger",
+		&c.Schema: "public", &c.Table: sdk.StreamMark, &c.Delete: hardDelete, &c.DeletedColumn: "_deleted_at", &c.Ledger: "_qanat_ledger",
 	} {
 		if *setting == "" {
 			*setting = value
@@ -66,8 +64,8 @@ func (c *Config) Validate() error {
 			fail(path, "%v", err)
 		}
 	}
-	if rest := strings.ReplaceAll(c.Table, streamMark, ""); strings.ContainsAny(rest, "{}") {
-		fail("/table", "%q has a placeholder that is not known, the only one is %s", c.Table, streamMark)
+	if rest := strings.ReplaceAll(c.Table, sdk.StreamMark, ""); strings.ContainsAny(rest, "{}") {
+		fail("/table", "%q has a placeholder that is not known, the only one is %s", c.Table, sdk.StreamMark)
 	}
 	if c.Table == c.Ledger {
 		fail("/table", "%q is the ledger's name", c.Table)
@@ -125,7 +123,7 @@ func (c *Config) mode(flow sdk.WriteMode) (string, error) {
 
 // name is the table of a stream.
 func (c *Config) name(stream string) (table.Name, error) {
-	name := table.Name{Schema: c.Schema, Table: strings.ReplaceAll(c.Table, streamMark, stream)}
+	name := table.Name{Schema: c.Schema, Table: strings.ReplaceAll(c.Table, sdk.StreamMark, stream)}
 	if err := table.CheckName(name.Table); err != nil {
 		return name, sdk.ConfigError("/table", "stream %q: %w", stream, err)
 	}

@@ -64,13 +64,16 @@ func (l ledger) make(ctx context.Context, conn *pgx.Conn, create bool) error {
 	case !create:
 		return sdk.ConfigError("/ledger", "there is no table %s, and create is false: %s", l.name, l.createSQL())
 	}
+	statements := []string{"begin", oneAtATime, l.createSQL(), "commit"}
 	if !t.Schema {
-		if _, err := conn.Exec(ctx, "create schema if not exists "+table.Quote(l.name.Schema)); err != nil {
-			return err
+		statements = slices.Insert(statements, 2, "create schema if not exists "+table.Quote(l.name.Schema))
+	}
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return judgeChange(sql, err)
 		}
 	}
-	_, err = conn.Exec(ctx, l.createSQL())
-	return err
+	return nil
 }
 
 const entryColumns = "epoch, instance, pid, seq, commit_epoch, position, streams, rejections"

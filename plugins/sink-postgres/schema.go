@@ -41,7 +41,7 @@ func (s *Sink) wanted(c sdk.SchemaChange) (table.Wanted, error) {
 		return table.Wanted{}, err
 	}
 	if other, taken := s.tables[name.Table]; taken && other != c.Stream {
-		return table.Wanted{}, sdk.ConfigError("/table", "streams %q and %q would both be written to table %s: use %s in the setting", other, c.Stream, name, streamMark)
+		return table.Wanted{}, sdk.ConfigError("/table", "streams %q and %q would both be written to table %s: use %s in the setting", other, c.Stream, name, sdk.StreamMark)
 	}
 	at, err := change.Columns(c.Schema)
 	if err != nil {
@@ -168,6 +168,10 @@ func (s *Sink) ApplySchema(ctx context.Context, c sdk.SchemaChange) error {
 	return s.ready(ctx, c, w, columns)
 }
 
+// oneAtATime lets instances that make tables at once wait for each other until the end of the transaction: for PostgreSQL, creating what is
+// being created is an error, "if not exists" or not.
+const oneAtATime = "select pg_catalog.pg_advisory_xact_lock(7810226544671253)"
+
 // carryOut runs the statements in a transaction, the unit's if it is open: that one holds locks that another would wait for.
 func (s *Sink) carryOut(ctx context.Context, changes []table.Change) error {
 	if len(changes) == 0 {
@@ -175,7 +179,7 @@ func (s *Sink) carryOut(ctx context.Context, changes []table.Change) error {
 	}
 	statements := make([]string, 0, len(changes)+2)
 	if s.unit == nil || !s.unit.open {
-		statements = append(statements, "begin")
+		statements = append(statements, "begin", oneAtATime)
 	}
 	statements = append(statements, "set local lock_timeout = '30s'")
 	for _, change := range changes {

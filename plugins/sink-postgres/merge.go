@@ -287,7 +287,7 @@ func (s *Sink) takeOut(ctx context.Context, refused []refusal) ([]refusal, error
 				continue
 			}
 			var raw string
-			err := s.conn.QueryRow(ctx, st.showRow()+" where o = $1", r.row).Scan(&raw)
+			err := s.conn.QueryRow(ctx, st.showRow(), r.row).Scan(&raw)
 			if errors.Is(err, pgx.ErrNoRows) {
 				continue
 			}
@@ -306,7 +306,7 @@ func (s *Sink) takeOut(ctx context.Context, refused []refusal) ([]refusal, error
 	return refused, nil
 }
 
-// showRow selects a staged row as JSON.
+// showRow selects the staged row $1 as JSON.
 func (st *stream) showRow() string {
 	var columns string
 	for i, c := range st.columns {
@@ -318,5 +318,5 @@ func (st *stream) showRow() string {
 	if st.isChange() {
 		columns += `, p as "_op", t as "_ts", x as "_unchanged"`
 	}
-	return "select pg_catalog.row_to_json(r)::text from (select o, " + columns + " from " + st.staging.sql() + ") r"
+	return "select pg_catalog.row_to_json(r)::text from (select " + columns + " from " + st.staging.sql() + " where o = $1) r"
 }

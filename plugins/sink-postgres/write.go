@@ -20,7 +20,7 @@ func (s *Sink) Write(ctx context.Context, b sdk.Batch) ([]sdk.Rejection, error) 
 		return nil, sdk.Fatal(errors.New("Write before Begin"))
 	}
 	if s.unit.broken {
-		return nil, sdk.Fatal(errors.New("Write after a failure: the unit is lost, expected Begin"))
+		return nil, sdk.Retryable(errors.New("the session was lost: expected Begin"), 0)
 	}
 	st := s.streams[b.Stream]
 	if st == nil || st.version != b.Version {

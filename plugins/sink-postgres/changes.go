@@ -150,6 +150,9 @@ func (st *stream) checkedOp(record arrow.RecordBatch, op func(int) (int64, bool)
 		if v < 0 || v > int64(change.Truncate) {
 			return to, &encode.Fault{Column: change.ColumnOp, Code: "malformed", Reason: fmt.Sprintf("%d is no operation", v)}
 		}
+		if len(keys) == 0 && (v == int64(change.Update) || v == int64(change.Delete)) {
+			return to, &encode.Fault{Column: change.ColumnOp, Code: "no_key", Reason: "the stream has no key, so it is not known which row the change is of"}
+		}
 		for i, key := range keys {
 			if v != int64(change.Truncate) && key.Null != nil && key.Null(row) {
 				name := st.columns[st.keyPlaces()[i]].Name

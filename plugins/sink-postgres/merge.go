@@ -150,7 +150,7 @@ func (s *Sink) removeRows(ctx context.Context, p *parted) error {
 			p.refuse(row, "incomplete", "the change leaves out columns that did not change, and the row that has them is not there")
 		}
 	}
-	if !p.st.staging.gone && !p.Moved {
+	if !p.st.staging.gone && !p.Moved || len(p.Key) == 0 {
 		return nil
 	}
 	refused, err := s.bisect(ctx, s.whole(), func(part span) error {

@@ -69,7 +69,7 @@ func (s *Sink) upserts(w *table.Wanted, c sdk.SchemaChange) error {
 			w.Key = key
 		}
 	}
-	if len(w.Key) == 0 {
+	if len(w.Key) == 0 && !w.Sparse {
 		return sdk.ConfigError("/key", "stream %q has no key: name the columns that identify a row, or use mode append", c.Stream)
 	}
 	for _, column := range w.Key {
@@ -77,7 +77,7 @@ func (s *Sink) upserts(w *table.Wanted, c sdk.SchemaChange) error {
 			return sdk.ConfigError("/key", "stream %q has no column %q", c.Stream, column)
 		}
 	}
-	if s.config.Delete == softDelete {
+	if s.config.Delete == softDelete && len(w.Key) > 0 {
 		w.Deleted = s.config.DeletedColumn
 	}
 	return nil
@@ -111,6 +111,10 @@ func (s *Sink) describe(w table.Wanted) sdk.Action {
 	action := sdk.Action{Object: w.Name.String(), Description: "append rows"}
 	switch s.mode {
 	case modeUpsert:
+		if len(w.Key) == 0 {
+			action.Description = "append inserted rows, as the stream has no key; updates and deletions are rejected"
+			return action
+		}
 		action.Description = "upsert rows by " + strings.Join(w.Key, ", ")
 		if w.Sparse {
 			action.Description += fmt.Sprintf(", apply deletions (%s)", s.config.Delete)

@@ -134,12 +134,15 @@ func (st *stream) drop(ctx context.Context, conn *pgx.Conn) error {
 
 // part says what a staging table comes to.
 func (st *stream) part(deleted string) *merge.Part {
+	if len(st.key) == 0 {
+		deleted = ""
+	}
 	p := &merge.Part{
 		Target: st.target.SQL(), Staging: st.staging.sql(), Columns: quoteAll(st.names()), Names: st.names(), Key: st.keyPlaces(),
 		Deleted: deleted, Changes: st.isChange(), Moved: st.staging.moved,
 	}
 	for i := range st.columns {
-		if st.staging.unsent[i] {
+		if st.staging.unsent[i] && len(p.Key) > 0 {
 			p.Unsent = append(p.Unsent, i)
 		}
 	}

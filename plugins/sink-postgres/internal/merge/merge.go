@@ -3,7 +3,7 @@
 //
 // A staging table has the columns o (number of the row, ascending), c0, c1 … (the target's columns that are filled), and for changes p
 // (what happened, sdk/change.Op), t (when), x (names of columns that were not sent), k0, k1 … (the key's columns before the change, in
-// the order of Part.Key; null unless the key changed).
+// the order of Part.Key; null unless the key changed). Without a key, all rows are added.
 package merge
 
 import (
@@ -88,6 +88,8 @@ func (p *Part) Remove() string {
 // Live selects the rows that are there at the end, as staged.
 func (p *Part) Live() string {
 	switch {
+	case len(p.Key) == 0:
+		return "select * from " + p.Staging
 	case p.Moved:
 		return fmt.Sprintf("select s.* from %s s join (%s) l on l.o = s.o where l.sub = 1 and l.p <> %d", p.Staging, p.last(), change.Delete)
 	case p.Changes:
@@ -108,6 +110,11 @@ func (p *Part) Put(live string) string {
 	if p.Deleted != "" {
 		sets = append(sets, p.Deleted+" = null")
 	}
+	insert := "insert into " + p.Target + " (" + strings.Join(p.Columns, ", ") + ") overriding system value select " + strings.Join(values, ", ") +
+		" from " + live + " l where o >= $1 and o < $2"
+	if len(p.Key) == 0 {
+		return insert + " order by o"
+	}
 	action := "do nothing"
 	if len(sets) > 0 {
 		action = "do update set " + strings.Join(sets, ", ")
@@ -116,8 +123,7 @@ func (p *Part) Put(live string) string {
 	for _, place := range p.Key {
 		key = append(key, p.Columns[place])
 	}
-	return "insert into " + p.Target + " (" + strings.Join(p.Columns, ", ") + ") overriding system value select " + strings.Join(values, ", ") +
-		" from " + live + " l where o >= $1 and o < $2 on conflict (" + strings.Join(key, ", ") + ") " + action
+	return insert + " on conflict (" + strings.Join(key, ", ") + ") " + action
 }
 
 func (p *Part) isKey(column int) bool {

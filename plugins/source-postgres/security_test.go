@@ -2,23 +2,10 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/url"
-	"os"
-	"os/user"
-	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -112,66 +99,9 @@ func TestARoleWithTheLeastRights(t *testing.T) {
 	}
 }
 
-// authority makes a certificate for 127.0.0.1, and returns the files of its authority, itself and its key, which the server may read.
-func authority(t *testing.T) (ca, cert, key string) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "qanat-tls-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	root, leaf := newKey(t), newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	server := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "server"}, NotBefore: template.NotBefore, NotAfter: template.NotAfter,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	file := func(name, kind string, der []byte, err error) string {
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		for _, account := range []string{"postgres", "nobody"} {
-			if found, err := user.Lookup(account); err == nil && os.Getuid() == 0 {
-				uid, _ := strconv.Atoi(found.Uid)
-				gid, _ := strconv.Atoi(found.Gid)
-				if err := os.Chown(path, uid, gid); err != nil {
-					t.Fatal(err)
-				}
-				break
-			}
-		}
-		return path
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &root.PublicKey, root)
-	ca = file("ca.pem", "CERTIFICATE", der, err)
-	der, err = x509.CreateCertificate(rand.Reader, server, template, &leaf.PublicKey, root)
-	cert = file("server.pem", "CERTIFICATE", der, err)
-	der, err = x509.MarshalPKCS8PrivateKey(leaf)
-	return ca, cert, file("server.key", "PRIVATE KEY", der, err)
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 func TestConnectionsAreVerified(t *testing.T) {
 	t.Parallel()
-	ca, cert, key := authority(t)
+	ca, cert, key := pgtest.Authority(t)
 	server := pgtest.Own(t, "ssl=on", "ssl_cert_file="+cert, "ssl_key_file="+key)
 	s := newSiteOn(t, server, "create table t (id int primary key)", "insert into t values (1)")
 	config := cdc("t")
@@ -191,7 +121,7 @@ func TestConnectionsAreVerified(t *testing.T) {
 	if strings.Contains(log.String(), server.Password()) || log.Len() == 0 {
 		t.Errorf("the log says %s", log.String())
 	}
-	other, _, _ := authority(t)
+	other, _, _ := pgtest.Authority(t)
 	for _, c := range []struct{ dsn, want string }{
 		{s.dsn + "?sslmode=verify-full&sslrootcert=" + other, "certificate"},
 		{strings.Replace(s.dsn, "127.0.0.1", "localhost", 1) + "?sslmode=verify-full&sslrootcert=" + ca, "certificate"},

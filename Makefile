@@ -58,9 +58,12 @@ lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## run the linters
 fmt: ## format the code
 	gofmt -w $(shell git ls-files '*.go')
 
-gen: ## generate code and schemas
+gen: ## generate code, schemas and what plugins say in their READMEs
 	go run ./specs/proto/gen
 	go generate ./...
+	@$(MAKE) --no-print-directory build
+	@for p in $$(grep -l 'described by the plugin' plugins/*/README.md | xargs -n 1 dirname | xargs -n 1 basename); do \
+	  $(BIN)/qanat plugin describe $(BIN)/plugins/$$p --readme plugins/$$p/README.md; done
 
 check-gen: ## check that what is generated is current
 	go run ./specs/proto/gen -check

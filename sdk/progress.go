@@ -74,7 +74,7 @@ func LagOf(l *pluginv1.Lag) *Lag {
 		return nil
 	}
 	const most = math.MaxInt64 / uint64(time.Microsecond)
-	return &Lag{Bytes: l.GetBytes(), Behind: time.Duration(min(l.GetMicros(), most)) * time.Microsecond, Retained: l.GetRetained()} //nolint:gosec // it fits
+	return &Lag{Bytes: l.GetBytes(), Behind: time.Duration(min(l.GetMicros(), most)) * time.Microsecond, Retained: l.GetRetained()}
 }
 
 func (l *Lag) proto() *pluginv1.Lag {

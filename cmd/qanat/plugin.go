@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/qanat-data/qanat/core/engine"
+	"github.com/qanat-data/qanat/registry"
 )
 
 func (a *app) pluginCommand() *cobra.Command {
@@ -39,20 +41,53 @@ has changed since is refused (exit code 3) until this command accepts it. Withou
 				})
 			},
 		},
-		&cobra.Command{
-			Use: "describe FILE", Short: "Show what a plugin is: its kinds, abilities and settings", Args: exactArgs(1),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return a.withProject(cmd, func(p *engine.Project) error {
-					plugin, err := p.DescribePlugin(cmd.Context(), args[0])
-					if err != nil {
-						return err
-					}
-					return a.printJSON(plugin.Manifest)
-				})
-			},
-		},
+		a.describeCommand(),
 	)
 	return cmd
+}
+
+func (a *app) describeCommand() *cobra.Command {
+	var readme string
+	var check bool
+	cmd := &cobra.Command{
+		Use: "describe FILE", Short: "Show what a plugin is: its kinds, abilities and settings", Args: exactArgs(1),
+		Long: `Prints the manifest of a plugin. With --readme, what the plugin says of itself is written into a README, as a table of its settings,
+between the lines that are marked for it; with --check, a README that says something else is an error, and is left alone.`,
+		Example: "  qanat plugin describe bin/plugins/source-postgres --readme plugins/source-postgres/README.md",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withProject(cmd, func(p *engine.Project) error {
+				plugin, err := p.DescribePlugin(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if readme != "" {
+					return writeReadme(plugin.Manifest, readme, check)
+				}
+				return a.printJSON(plugin.Manifest)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&readme, "readme", "", "README to write what the plugin says into")
+	cmd.Flags().BoolVar(&check, "check", false, "with --readme: only look whether it is there")
+	return cmd
+}
+
+// writeReadme brings a README up to what a manifest says.
+func writeReadme(m registry.Manifest, path string, check bool) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return usageError{err}
+	}
+	current, err := m.Readme(string(text))
+	switch {
+	case err != nil:
+		return usageError{fmt.Errorf("%s: %w", path, err)}
+	case current == string(text):
+		return nil
+	case check:
+		return fmt.Errorf("%s does not say what the plugin says: run the command without --check", path)
+	}
+	return os.WriteFile(path, []byte(current), 0o600)
 }
 
 // withProject opens the project without starting servers.

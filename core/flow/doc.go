@@ -4,6 +4,6 @@
 // core/broker's and plugin processes are core/pluginhost's.
 //
 // Rooms below, which know nothing of the loop: ledger has the state database's tables, tenure is how a runner comes by a flow, holds it
-// and lets go, surroundings say what a failure is to be blamed on, progress is what the flows of one run know of each other, and
-// quarantine what a quarantine dataset holds.
+// and lets go, surroundings say what a failure is to be blamed on, progress is what the flows of one run know of each other,
+// quarantine what a quarantine dataset holds, and keyed writes datasets whose rows have a key, as merge folds them.
 package flow

@@ -10,6 +10,7 @@ import (
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/change"
 )
 
 // shaper is the stage before the log that brings rows to what the flow's datasets can hold, and turns away the ones they can't.
@@ -70,11 +71,11 @@ func (s *shaper) run(ctx context.Context, in <-chan item, out chan<- item) error
 func (s *shaper) shape(ctx context.Context, i item) (item, error) {
 	switch {
 	case i.schema != nil:
-		change, err := s.schema(ctx, *i.schema)
-		if err == nil && s.streams[change.Stream].refused != "" { // its rows go to quarantine: the dataset never sees the schema
+		begun, err := s.schema(ctx, *i.schema)
+		if err == nil && s.streams[begun.Stream].refused != "" { // its rows go to quarantine: the dataset never sees the schema
 			return item{}, nil
 		}
-		return item{schema: &change}, err
+		return item{schema: &begun}, err
 	case i.batch != nil:
 		return s.batch(ctx, *i.batch)
 	case i.closing != nil:
@@ -101,7 +102,7 @@ func (s *shaper) schema(ctx context.Context, c sdk.SchemaChange) (sdk.SchemaChan
 	c.Schema = conversion.Schema()
 	key, table := s.settings.keyOf(c), c.Schema
 	if len(key) > 0 {
-		table = tableOf(table, key)
+		table = change.Keyed(table, key)
 	}
 	if known.expected == nil {
 		known.expected = table

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/qanat-data/qanat/core/flow/keyed"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/killpoint"
@@ -26,7 +27,7 @@ type datasetTarget struct {
 	// committed is the ledger's last unit when the flow was taken over.
 	committed int64
 	outputs   map[string]*datasetOutput // by stream
-	keyed     map[string]*keyed         // by stream: those whose rows replace others
+	keyed     map[string]*keyed.Stream  // by stream: those whose rows replace others
 	prepared  map[zone.Name]int64       // the unit that a dataset held when it was made ours
 }
 
@@ -40,7 +41,7 @@ type datasetOutput struct {
 }
 
 func newDatasetTarget(s *Settings, r *Runtime) *datasetTarget {
-	return &datasetTarget{settings: s, runtime: r, outputs: map[string]*datasetOutput{}, keyed: map[string]*keyed{}, prepared: map[zone.Name]int64{}}
+	return &datasetTarget{settings: s, runtime: r, outputs: map[string]*datasetOutput{}, keyed: map[string]*keyed.Stream{}, prepared: map[zone.Name]int64{}}
 }
 
 func heldBranch(flow string) string { return "held/" + flow }
@@ -196,7 +197,11 @@ func (t *datasetTarget) make(
 func (t *datasetTarget) write(ctx context.Context, b sdk.Batch) ([]quarantine.Rejected, error) {
 	defer b.Record.Release()
 	if k := t.keyed[b.Stream]; k != nil {
-		return k.write(ctx, b)
+		refused, err := k.Write(ctx, b.Record)
+		if err != nil {
+			return nil, err
+		}
+		return mergeRejects(b, refused)
 	}
 	out := t.outputs[b.Stream]
 	if out == nil {
@@ -277,7 +282,7 @@ func (t *datasetTarget) found(ctx context.Context, u *unit) (map[string]ledger.O
 			return nil, nil, err
 		}
 		if len(dataset.Key()) > 0 {
-			if err := t.foundKeyed(ctx, u, dataset, u.Rows[stream], outputs); err != nil {
+			if err := t.foundKeyed(ctx, u, dataset, stream, outputs); err != nil {
 				return nil, nil, err
 			}
 			continue
@@ -344,7 +349,7 @@ func (t *datasetTarget) abort(ctx context.Context) {
 		out.stage = nil
 	}
 	for _, k := range t.keyed {
-		if err := k.abort(ctx); err != nil {
+		if err := k.Abort(ctx); err != nil {
 			t.runtime.Log.Warn("drop changes", "error", err)
 		}
 	}

@@ -43,13 +43,7 @@ func (m *maker) keyed(f *Flow, out *Output, table *Table, have Table, exists boo
 			"dataset %q has the key %q, the flow's is %q", out.Dataset, have.Key, key)
 	}
 	out.Key, table.Key, table.Upsert = key, key, true
-	fields := change.Table(s.Schema).Fields()
-	for i := range fields {
-		if slices.Contains(key, fields[i].Name) {
-			fields[i].Nullable = false
-		}
-	}
-	return arrow.NewSchema(fields, nil)
+	return change.Keyed(s.Schema, key)
 }
 
 func sameNames(a, b []string) bool {

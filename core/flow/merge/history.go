@@ -112,6 +112,7 @@ func (o *output) versions(f *fold, log []int32) error {
 			return err
 		}
 		columns = append(columns, to)
+		began(m.alloc, columns[len(m.order):])
 		for at := range metaTs {
 			a, err := g.column(at, nil)
 			if err != nil {

@@ -106,7 +106,7 @@ func (m *Merge) read(batch arrow.RecordBatch) (*input, error) {
 		}
 	}
 	if m.settings.Mode == History {
-		m.fillTime(in.source)
+		m.clock.set(m.alloc, in.source)
 	}
 	for _, a := range in.source.arrays {
 		if a != nil {
@@ -175,28 +175,6 @@ func (m *Merge) narrowOp(a *array.Int32) arrow.Array {
 		}
 	}
 	return b.NewArray()
-}
-
-// fillTime gives changes that have no time the unit's.
-func (m *Merge) fillTime(s *source) {
-	old := newView(s.arrays[metaTs])
-	if !old.nulls {
-		return
-	}
-	b := array.NewTimestampBuilder(m.alloc, metaFields[metaTs].Type.(*arrow.TimestampType))
-	defer b.Release()
-	b.Reserve(s.rows)
-	for row := range s.rows {
-		if old.isNull(row) {
-			b.UnsafeAppend(arrow.Timestamp(m.settings.At.UnixMicro()))
-			continue
-		}
-		b.UnsafeAppend(arrow.Timestamp(old.int64(row)))
-	}
-	if s.arrays[metaTs] != nil {
-		s.arrays[metaTs].Release()
-	}
-	s.arrays[metaTs] = b.NewArray()
 }
 
 // readBefore makes the old keys, and the old values of columns that rows lack.

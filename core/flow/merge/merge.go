@@ -15,13 +15,6 @@ import (
 	"github.com/qanat-data/qanat/sdk/change"
 )
 
-// Columns that a version has in history mode: it held from ValidFrom on, and no longer at ValidTo, which is null as long as it holds.
-// Versions that were replaced within their transaction have both alike.
-const (
-	ColumnValidFrom = "valid_from"
-	ColumnValidTo   = "valid_to"
-)
-
 // Mode is what comes out of a merge.
 type Mode int
 
@@ -45,8 +38,10 @@ type Settings struct {
 	Mode  Mode
 	// Lookup completes rows that lack values; nil if there is no table yet: then such rows are rejected.
 	Lookup Lookup
-	// At is the time of changes that have none; History needs it.
+	// At is the time of changes that have none; History needs it. See DESIGN.md, "Time".
 	At time.Time
+	// Since is what Until gave behind earlier units; zero before the first. Only History looks at it.
+	Since time.Time
 	// Budget is how many bytes of rows and keys are held in memory before they go to files in Folder; 0: DefaultBudget. Besides, there
 	// is what is written and read at a time.
 	Budget int64
@@ -105,6 +100,7 @@ type Merge struct {
 	batches   int
 	counts    Counts
 	truncated truncation
+	clock     clock
 	folder    string
 	files     int
 	done      bool
@@ -148,6 +144,7 @@ func New(s Settings) (*Merge, error) {
 	}
 	m := &Merge{settings: s, alloc: s.Alloc, masks: newMasks(), columns: metaFields[:]}
 	m.compute = compute.WithAllocator(context.Background(), s.Alloc)
+	m.clock = newClock(s.Since, s.At)
 	if err := m.setTable(s.Table); err != nil {
 		return nil, fmt.Errorf("merge: %w", err)
 	}
@@ -183,7 +180,7 @@ func (m *Merge) setTable(table *arrow.Schema) error {
 	order := make([]int, table.NumFields())
 	seen := map[string]bool{}
 	for i, f := range table.Fields() {
-		if reserved(f.Name) || seen[f.Name] || (m.settings.Mode == History && (f.Name == ColumnValidFrom || f.Name == ColumnValidTo)) {
+		if reserved(f.Name) || seen[f.Name] || (m.settings.Mode == History && slices.Contains(change.VersionNames(), f.Name)) {
 			return fmt.Errorf("the table must not have two columns %q, or one, if the name is that of a change column", f.Name)
 		}
 		seen[f.Name] = true
@@ -259,6 +256,9 @@ func (c *keyCodec) agrees(o *keyCodec) bool {
 
 // Counts accounts for the rows so far.
 func (m *Merge) Counts() Counts { return m.counts }
+
+// Until is the latest time that changes have had by now, or Since: no change to come is earlier. It is zero if none has had any.
+func (m *Merge) Until() time.Time { return m.clock.until() }
 
 // Truncated says whether the unit has emptied the table.
 func (m *Merge) Truncated() bool { return m.truncated.happened }

@@ -265,8 +265,8 @@ func TestATableThatCanNotBeMergedIsRefused(t *testing.T) {
 		{"doubled", Settings{Table: schema("id", int64s, "id", int32s), Key: []string{"id"}}, `"id"`},
 		{"history without time", Settings{Table: schema("id", int64s), Key: []string{"id"}, Mode: History}, "time"},
 		{"history of history", Settings{
-			Table: schema("id", int64s, ColumnValidTo, int64s), Key: []string{"id"}, Mode: History, At: time.UnixMicro(1),
-		}, ColumnValidTo},
+			Table: schema("id", int64s, change.ColumnValidTo, int64s), Key: []string{"id"}, Mode: History, At: time.UnixMicro(1),
+		}, change.ColumnValidTo},
 	} {
 		if _, err := New(c.settings); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, expected %q in it", c.name, err, c.want)

@@ -24,7 +24,7 @@ type Part struct {
 	Upserts arrow.RecordBatch
 	// Keys are those whose rows vanish from the table before Upserts come in, if they are there: those of Upserts and of deleted rows. No
 	// key is in two parts. In history mode they are those whose open version in the table ends, at the time in their last column,
-	// ColumnValidTo.
+	// change.ColumnValidTo.
 	Keys arrow.RecordBatch
 	// Changes are the net changes, one for each of Keys, and one for Truncate; see Merge.ChangesSchema. In history mode they are nil.
 	Changes arrow.RecordBatch
@@ -49,7 +49,7 @@ func (p *Part) release() {
 func (m *Merge) KeysSchema() *arrow.Schema {
 	fields := m.keyFields()
 	if m.settings.Mode == History {
-		fields = append(fields, arrow.Field{Name: ColumnValidTo, Type: metaFields[metaTs].Type})
+		fields = append(fields, arrow.Field{Name: change.ColumnValidTo, Type: metaFields[metaTs].Type})
 	}
 	return arrow.NewSchema(fields, nil)
 }
@@ -77,12 +77,12 @@ func (m *Merge) ChangesSchema() *arrow.Schema {
 	return arrow.NewSchema(append(m.tableFields(), metaFields[:]...), nil)
 }
 
-// VersionsSchema is that of Part.Versions: the table's columns, nullable, ColumnValidFrom, ColumnValidTo, and _op, _pos and _tx_seq of the
-// change that made the version.
+// VersionsSchema is that of Part.Versions: the table's columns, nullable, change.ColumnValidFrom, change.ColumnValidTo, and _op, _pos and
+// _tx_seq of the change that made the version. Versions that were replaced within their transaction began and ended at one time.
 func (m *Merge) VersionsSchema() *arrow.Schema {
 	ts := metaFields[metaTs].Type
 	fields := append(m.tableFields(),
-		arrow.Field{Name: ColumnValidFrom, Type: ts}, arrow.Field{Name: ColumnValidTo, Type: ts, Nullable: true})
+		arrow.Field{Name: change.ColumnValidFrom, Type: ts}, arrow.Field{Name: change.ColumnValidTo, Type: ts, Nullable: true})
 	return arrow.NewSchema(append(fields, metaFields[:metaTs]...), nil)
 }
 

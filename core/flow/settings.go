@@ -126,6 +126,8 @@ type TargetSettings struct {
 	Mode    zone.Mode
 	// Key, with Upsert, names the columns by which rows replace others; empty takes each stream's own key.
 	Key []string
+	// History, with Upsert, keeps the versions that were replaced.
+	History bool
 	// Anew, with Upsert, makes the unit take the place of all there was.
 	Anew bool
 	// QuarantineSchema sends rows whose schema the dataset can't follow to quarantine; otherwise the flow stops.

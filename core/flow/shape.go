@@ -10,7 +10,6 @@ import (
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
-	"github.com/qanat-data/qanat/sdk/change"
 )
 
 // shaper is the stage before the log that brings rows to what the flow's datasets can hold, and turns away the ones they can't.
@@ -100,24 +99,33 @@ func (s *shaper) schema(ctx context.Context, c sdk.SchemaChange) (sdk.SchemaChan
 	}
 	known.from, known.version, known.conversion, known.refused = c.Schema, c.Version, conversion, ""
 	c.Schema = conversion.Schema()
-	key, table := s.settings.keyOf(c), c.Schema
-	if len(key) > 0 {
-		table = change.Keyed(table, key)
+	table, key := c.Schema, []string(nil)
+	if form, replaces := s.settings.formOf(c); replaces {
+		if table, key, err = form.Table(c.Schema); err != nil {
+			return s.misfit(c, known, err)
+		}
 	}
 	if known.expected == nil {
 		known.expected = table
 		return c, nil
 	}
 	merged, _, err := zone.FollowKeyed(known.dataset, key, known.expected, table)
-	var incompatible *zone.IncompatibleError
-	switch {
-	case errors.As(err, &incompatible) && s.settings.QuarantineSchema:
-		known.refused = err.Error()
-	case err != nil:
-		return c, sdk.Fatal(fmt.Errorf("stream %q: %w", c.Stream, err))
-	default:
-		known.expected = merged
+	if _, incompatible := errors.AsType[*zone.IncompatibleError](err); incompatible {
+		return s.misfit(c, known, err)
 	}
+	if err != nil {
+		return c, sdk.Fatal(fmt.Errorf("stream %q: %w", c.Stream, err))
+	}
+	known.expected = merged
+	return c, nil
+}
+
+// misfit turns rows away that the dataset can't hold, or stops the flow.
+func (s *shaper) misfit(c sdk.SchemaChange, known *shape, why error) (sdk.SchemaChange, error) {
+	if !s.settings.QuarantineSchema {
+		return c, sdk.Fatal(fmt.Errorf("stream %q: %w", c.Stream, why))
+	}
+	known.refused = why.Error()
 	return c, nil
 }
 

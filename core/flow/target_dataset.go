@@ -132,8 +132,8 @@ func (t *datasetTarget) schema(ctx context.Context, seq int64, c sdk.SchemaChang
 	if err != nil {
 		return sdk.Fatal(err)
 	}
-	if key := t.settings.Target.keyOf(c); len(key) > 0 {
-		return t.keyedSchema(ctx, name, seq, c, key)
+	if form, replaces := t.settings.Target.formOf(c); replaces {
+		return t.keyedSchema(ctx, name, seq, c, form)
 	}
 	out := t.outputs[c.Stream]
 	switch {

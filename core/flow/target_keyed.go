@@ -16,19 +16,19 @@ import (
 	"github.com/qanat-data/qanat/core/flow/quarantine"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/sdk"
-	"github.com/qanat-data/qanat/sdk/change"
 )
 
-// keyOf is the key by which a stream's rows replace others: the flow's, or else the source's. Rows of a stream without a key are
-// appended.
-func (t *TargetSettings) keyOf(c sdk.SchemaChange) []string {
-	switch {
-	case t.Mode != zone.Upsert:
-		return nil
-	case len(t.Key) > 0:
-		return t.Key
+// formOf is what datasets keep of a stream whose rows replace others: by the flow's key, or else the source's. Rows of a stream without
+// a key are appended.
+func (t *TargetSettings) formOf(c sdk.SchemaChange) (form keyed.Form, replaces bool) {
+	if t.Mode != zone.Upsert {
+		return keyed.Form{}, false
 	}
-	return c.Key
+	form = keyed.Form{Key: t.Key, History: t.History}
+	if len(form.Key) == 0 {
+		form.Key = c.Key
+	}
+	return form, len(form.Key) > 0
 }
 
 func changesOf(n zone.Name) zone.Name {
@@ -52,11 +52,11 @@ func (t *datasetTarget) sweep() error {
 func (t *datasetTarget) scratch() string { return filepath.Join(t.runtime.Scratch, t.settings.Name) }
 
 // keyedSchema begins a version of a stream whose rows replace others.
-func (t *datasetTarget) keyedSchema(ctx context.Context, name zone.Name, seq int64, c sdk.SchemaChange, key []string) error {
+func (t *datasetTarget) keyedSchema(ctx context.Context, name zone.Name, seq int64, c sdk.SchemaChange, form keyed.Form) error {
 	s := t.keyed[c.Stream]
 	if s == nil {
 		var err error
-		if s, err = t.openKeyed(ctx, name, c, key); err != nil {
+		if s, err = t.openKeyed(ctx, name, c, form); err != nil {
 			return err
 		}
 		t.keyed[c.Stream] = s
@@ -66,12 +66,10 @@ func (t *datasetTarget) keyedSchema(ctx context.Context, name zone.Name, seq int
 
 // openKeyed finds or makes a dataset with a key, and the one that its changes are noted in. A unit that only one of them holds is
 // taken back, so that it is made anew from what there was before it.
-func (t *datasetTarget) openKeyed(ctx context.Context, name zone.Name, c sdk.SchemaChange, key []string) (*keyed.Stream, error) {
-	table := change.Keyed(c.Schema, key)
-	for _, column := range key {
-		if !table.HasField(column) {
-			return nil, sdk.Fatal(fmt.Errorf("dataset %q: stream %q has no column %q, which is in the key", name, c.Stream, column))
-		}
+func (t *datasetTarget) openKeyed(ctx context.Context, name zone.Name, c sdk.SchemaChange, form keyed.Form) (*keyed.Stream, error) {
+	table, key, err := form.Table(c.Schema)
+	if err != nil {
+		return nil, sdk.Fatal(fmt.Errorf("dataset %q, stream %q: %w", name, c.Stream, err))
 	}
 	dataset, err := t.make(ctx, name, ledger.Upsert, table, zone.CreateOptions{Key: key, SourceKey: c.Key})
 	if err != nil {
@@ -97,7 +95,8 @@ func (t *datasetTarget) openKeyed(ctx context.Context, name zone.Name, c sdk.Sch
 		}
 	}
 	return keyed.New(keyed.Settings{
-		Flow: t.settings.Name, Dataset: dataset, Changes: changes, Anew: t.settings.Target.Anew, Folder: t.scratch(), Alloc: t.runtime.Alloc,
+		Flow: t.settings.Name, Form: form, Dataset: dataset, Changes: changes, Anew: t.settings.Target.Anew, Folder: t.scratch(),
+		Alloc: t.runtime.Alloc,
 	}), nil
 }
 

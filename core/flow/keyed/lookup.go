@@ -8,8 +8,12 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// lookUp fetches rows as they were before the unit, for merge.
+// lookUp fetches rows as they were before the unit, for merge: of those that have versions, the ones that held.
 func (s *Stream) lookUp(ctx context.Context, keys arrow.RecordBatch, _ []string) (arrow.RecordBatch, error) {
+	if s.settings.Form.History {
+		keys = current(s.settings.Alloc, keys, s.settings.Form.Key)
+		defer keys.Release()
+	}
 	batches, err := s.dataset.Lookup(ctx, keys, 0)
 	if err != nil {
 		return nil, err

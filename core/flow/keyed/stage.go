@@ -31,7 +31,12 @@ func (s *Stream) Seal(ctx context.Context, refuse func(rows arrow.RecordBatch, w
 	if err != nil {
 		return errors.Join(err, m.Close())
 	}
-	if err = fold(ctx, m, st, refuse); err == nil {
+	if s.settings.Form.History {
+		err = s.sealHistory(ctx, m, st, refuse)
+	} else {
+		err = fold(ctx, m, st.net, refuse)
+	}
+	if err == nil {
 		s.staged, err = st.finish(ctx)
 	}
 	if err := errors.Join(err, m.Close()); err != nil {
@@ -41,13 +46,25 @@ func (s *Stream) Seal(ctx context.Context, refuse func(rows arrow.RecordBatch, w
 	return nil
 }
 
+func (s *Stream) sealHistory(ctx context.Context, m *merge.Merge, st *stages, refuse func(arrow.RecordBatch, []merge.Rejection) error) error {
+	h := &history{stages: st, dataset: s.dataset, key: s.settings.Form.Key, anew: s.settings.Anew, number: firstNumber(s.seq)}
+	defer h.dropPending()
+	s.until = m.Until()
+	if err := fold(ctx, m, h.part, refuse); err != nil {
+		return err
+	}
+	return h.finish(ctx)
+}
+
 // fold stages part by part.
-func fold(ctx context.Context, m *merge.Merge, st *stages, refuse func(arrow.RecordBatch, []merge.Rejection) error) error {
+func fold(
+	ctx context.Context, m *merge.Merge, stage func(context.Context, *merge.Part) error, refuse func(arrow.RecordBatch, []merge.Rejection) error,
+) error {
 	for part, err := range m.Parts(ctx) {
 		if err != nil {
 			return err
 		}
-		if err := st.net(ctx, part); err != nil {
+		if err := stage(ctx, part); err != nil {
 			return err
 		}
 		if len(part.Rejected) == 0 {

@@ -23,12 +23,22 @@ const mergeBudget = 64 << 20
 // Settings of a stream.
 type Settings struct {
 	Flow    string
-	Dataset *zone.Dataset // with a key
+	Form    Form
+	Dataset *zone.Dataset // with the key of the form
 	Changes *zone.Dataset // gets the net changes of every unit, for those who read what is new; see ChangesSchema
 	Anew    bool          // each unit takes the place of all there was
 	Folder  string        // for changes that are too many for memory; must be there by then
 	Budget  int64         // of memory for changes, after which they go to files; 0: a fair one
 	Alloc   memory.Allocator
+	// Now, if given, tells the time of rows that are no changes.
+	Now func() time.Time
+}
+
+func (s *Settings) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
 }
 
 // Stream is one whose rows are changes of a dataset with a key. It is for one goroutine. Each unit that has begun ends with Commit or
@@ -39,9 +49,12 @@ type Stream struct {
 	changes  *zone.Dataset
 	holds    bool          // the open unit is in both already
 	seq      int64         // of the open unit, 0 before the first
-	table    *arrow.Schema // what a row of the dataset is made of, in the open unit
+	table    *arrow.Schema // what a row is made of, in the open unit
 	merge    *merge.Merge  // of the open unit; nil before its first row, and after it was sealed
 	staged   *staged
+	// since is how far time had come before the unit, until how far within it, for history; timed says that since has been read.
+	since, until time.Time
+	timed        bool
 }
 
 // New makes a stream. Nothing is read or written.
@@ -57,13 +70,18 @@ func (s *Stream) Seq() int64 { return s.seq }
 // written again.
 func (s *Stream) Begin(ctx context.Context, seq int64, holds bool, schema *arrow.Schema) error {
 	s.seq, s.holds = seq, holds
+	table, _, err := s.settings.Form.Table(schema)
+	if err != nil {
+		return sdk.Fatal(fmt.Errorf("dataset %q: %w", s.dataset.Name(), err))
+	}
 	killpoint.Here("before-evolve")
-	var err error
-	if s.dataset, _, err = s.dataset.Evolve(ctx, change.Keyed(schema, s.dataset.Key())); err != nil {
+	if s.dataset, _, err = s.dataset.Evolve(ctx, table); err != nil {
 		return err
 	}
-	s.table = s.dataset.Schema()
-	noted, err := ChangesSchema(s.table)
+	if s.table = s.dataset.Schema(); s.settings.Form.History {
+		s.table = change.Versioned(s.table)
+	}
+	noted, err := ChangesSchema(s.dataset.Schema())
 	if err == nil {
 		s.changes, _, err = s.changes.Evolve(ctx, noted)
 	}
@@ -80,18 +98,9 @@ func (s *Stream) Begin(ctx context.Context, seq int64, holds bool, schema *arrow
 	return nil
 }
 
-// ChangesSchema is that of the net changes of a dataset, as they can be kept.
-func ChangesSchema(table *arrow.Schema) (*arrow.Schema, error) {
-	stored, err := zone.Storable(change.Net(table))
-	if err != nil {
-		return nil, err
-	}
-	return stored.Schema(), nil
-}
-
 // empty begins the unit with a truncate.
 func (s *Stream) empty(ctx context.Context) error {
-	if err := s.open(); err != nil {
+	if err := s.open(ctx); err != nil {
 		return err
 	}
 	b := change.NewBuilder(s.settings.Alloc, s.table, nil)
@@ -107,11 +116,18 @@ func (s *Stream) empty(ctx context.Context) error {
 }
 
 // open readies the fold of the open unit.
-func (s *Stream) open() error {
-	m, err := merge.New(merge.Settings{
-		Table: s.table, Key: s.dataset.Key(), Lookup: s.lookUp, At: time.Now(), Budget: cmp.Or(s.settings.Budget, mergeBudget), Folder: s.settings.Folder,
-		Alloc: s.settings.Alloc,
-	})
+func (s *Stream) open(ctx context.Context) error {
+	if err := s.readSince(ctx); err != nil {
+		return err
+	}
+	settings := merge.Settings{
+		Table: s.table, Key: s.settings.Form.Key, Lookup: s.lookUp, At: s.settings.now(), Since: s.since,
+		Budget: cmp.Or(s.settings.Budget, mergeBudget), Folder: s.settings.Folder, Alloc: s.settings.Alloc,
+	}
+	if s.settings.Form.History {
+		settings.Mode = merge.History
+	}
+	m, err := merge.New(settings)
 	if err != nil {
 		return sdk.Fatal(err)
 	}
@@ -125,7 +141,7 @@ func (s *Stream) Write(ctx context.Context, rows arrow.RecordBatch) ([]merge.Rej
 		return nil, nil
 	}
 	if s.merge == nil {
-		if err := s.open(); err != nil {
+		if err := s.open(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -157,6 +173,9 @@ func (s *Stream) Commit(ctx context.Context, request zone.CommitRequest) (Commit
 	killpoint.Here("after-changes")
 	request.Mode, request.Files, request.Keys, request.Truncate = zone.Upsert, u.rows, u.keys, u.truncate
 	made, err := s.dataset.Commit(ctx, request)
+	if err == nil && !s.until.IsZero() {
+		s.since = s.until
+	}
 	return Committed{
 		Dataset: made, Changes: seen, Bytes: u.rows.Bytes + u.keys.Bytes, ChangeRows: u.changes.Rows, ChangeBytes: u.changes.Bytes,
 	}, err
@@ -165,6 +184,7 @@ func (s *Stream) Commit(ctx context.Context, request zone.CommitRequest) (Commit
 // Abort drops what is gathered and staged.
 func (s *Stream) Abort(ctx context.Context) error {
 	var err error
+	s.until = time.Time{}
 	if s.merge != nil {
 		err = s.merge.Close()
 		s.merge = nil

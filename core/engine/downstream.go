@@ -114,7 +114,10 @@ func (p *Project) readers(ctx context.Context) ([]downstream, error) {
 	for _, pipeline := range p.Bundle.Pipelines {
 		for i := range pipeline.Flows {
 			f := &pipeline.Flows[i]
-			d := downstream{name: pipeline.Name + "." + f.Name, pinned: f.Write.Mode == "overwrite", keyed: f.Sink == nil && f.Write.Mode == "upsert", sink: f.Sink != nil}
+			d := downstream{
+				name: pipeline.Name + "." + f.Name, pinned: f.Write.Mode == "overwrite", sink: f.Sink != nil,
+				keyed: f.Sink == nil && (f.Write.Mode == "upsert" || f.Write.Mode == "history"),
+			}
 			for _, n := range names {
 				if !hidden[n.String()] && slices.ContainsFunc(f.From, func(from string) bool { return covers(from, n) }) {
 					d.reads = append(d.reads, n)

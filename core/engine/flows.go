@@ -149,8 +149,8 @@ func (p *Project) target(ctx context.Context, s *spec.Flow, settings *flow.Setti
 		switch s.Write.Mode {
 		case "overwrite":
 			settings.Target.Mode = zone.Overwrite
-		case "upsert":
-			settings.Target.Mode, settings.Target.Key = zone.Upsert, s.Write.Key
+		case "upsert", "history":
+			settings.Target.Mode, settings.Target.Key, settings.Target.History = zone.Upsert, s.Write.Key, s.Write.Mode == "history"
 		}
 		return nil
 	}

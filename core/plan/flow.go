@@ -62,9 +62,6 @@ func (m *maker) landingTarget() target {
 // flow plans a flow over datasets.
 func (m *maker) flow(ctx context.Context, s *spec.Flow) error {
 	f := Flow{Name: m.name(s.Name), Pinned: s.Write.Mode == "overwrite", Guarantee: string(sdk.ExactlyOnce)}
-	if s.Write.Mode == "history" {
-		m.specFault(f.Name, s.Path+"/write/mode", "use append, upsert or overwrite", "write mode %q is not supported yet", s.Write.Mode)
-	}
 	inputs, names, err := m.inputs(ctx, s, &f)
 	if err != nil {
 		return err
@@ -300,6 +297,11 @@ func (m *maker) datasets(ctx context.Context, f *Flow, streams []sdk.SchemaChang
 		m.tables[name] = table
 	}
 	f.Lineage = lineage.ends(streams, names)
+	for _, out := range f.Outputs {
+		if len(out.Key) > 0 {
+			f.Lineage = out.keptOf(f.Lineage)
+		}
+	}
 	m.plan.Flows = append(m.plan.Flows, *f)
 	return nil
 }
@@ -313,7 +315,7 @@ func (m *maker) output(ctx context.Context, f *Flow, name spec.Dataset, s sdk.Sc
 	}
 	out.New = !exists
 	schema := s.Schema
-	if t.mode == "upsert" {
+	if t.mode == "upsert" || t.mode == "history" {
 		schema = m.keyed(f, &out, &table, have, exists, s, t)
 	}
 	if s.Schema == nil {
@@ -327,7 +329,7 @@ func (m *maker) output(ctx context.Context, f *Flow, name spec.Dataset, s sdk.Sc
 	}
 	out.Conversions, table.Schema = conversions, stored
 	if exists {
-		merged, changes, err := m.prober.Follow(name, out.Key, have.Schema, stored)
+		merged, changes, err := m.prober.Follow(name, table.replaces(), have.Schema, stored)
 		switch {
 		case err != nil && t.quarantines:
 			m.plan.Warnings = append(m.plan.Warnings, fmt.Sprintf("flow %q: rows go to quarantine: %v", f.Name, err))

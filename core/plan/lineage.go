@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/change"
 )
 
 // origin is where a column comes from, seen over all transforms so far.
@@ -61,4 +62,23 @@ func (c columns) ends(streams []sdk.SchemaChange, names map[string]string) []Lin
 		}
 	}
 	return lineage
+}
+
+// keptOf leaves out what is not kept of a stream of changes, and adds when versions held, which the times of the changes say.
+func (o *Output) keptOf(lineage []Lineage) []Lineage {
+	has := func(name string) bool {
+		return slices.ContainsFunc(o.Columns, func(c Column) bool { return c.Name == name })
+	}
+	var kept []Lineage
+	for _, l := range lineage {
+		switch {
+		case l.Output != o.Dataset || has(l.Column):
+			kept = append(kept, l)
+		case l.Column == change.ColumnTs && o.Mode == "history":
+			for _, column := range []string{change.ColumnValidFrom, change.ColumnValidTo} {
+				kept = append(kept, Lineage{Output: o.Dataset, Column: column, From: l.From, Kind: sdk.Derived})
+			}
+		}
+	}
+	return kept
 }

@@ -171,7 +171,7 @@ func TestFaultsAreGatheredWithTheirPaths(t *testing.T) {
 	w.missing = "gone"
 	made := makePlan(t, w, pipeline(
 		spec.Flow{Name: "a", Path: "/flows/0", From: []string{"landing.shop.nothing"}, To: "processing.shop.a"},
-		spec.Flow{Name: "b", Path: "/flows/1", From: []string{"landing.shop.orders"}, To: "processing.shop.b", Write: spec.Write{Mode: "history"}},
+		spec.Flow{Name: "b", Path: "/flows/1", From: []string{"landing.shop.orders"}, To: "processing.shop.b", Write: spec.Write{Mode: "history", Key: []string{"no"}}},
 		spec.Flow{
 			Name: "c", Path: "/flows/2", From: []string{"landing.shop.orders"}, To: "processing.shop.c",
 			Transforms: []spec.Transform{{Use: use("collect", "/flows/2/transforms/0")}},
@@ -188,7 +188,7 @@ func TestFaultsAreGatheredWithTheirPaths(t *testing.T) {
 		got[f.Path] = f.Environment
 	}
 	want := map[string]bool{
-		"/flows/0/from/0": false, "/flows/1/write/mode": false, "/flows/2/write/mode": false, "/flows/3/write/mode": false,
+		"/flows/0/from/0": false, "/flows/1/write/key": false, "/flows/2/write/mode": false, "/flows/3/write/mode": false,
 		"/flows/4/transforms/0": true, "/flows/5/to": false,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -38,8 +38,17 @@ type Table struct {
 	Schema    *arrow.Schema // nil when it is known only by reading
 	Overwrite bool
 	Upsert    bool     // rows replace others by the key
+	History   bool     // with Upsert: those that were replaced stay, as versions
 	Key       []string // of a row, by what the dataset is made for or by the word of its source
 	Flow      string   // the flow of this pipeline that writes it, if one does
+}
+
+// replaces is the key by which rows replace others, if they do.
+func (t *Table) replaces() []string {
+	if !t.Upsert {
+		return nil
+	}
+	return t.Key
 }
 
 // ChangesSuffix ends the name of the dataset that has the net changes of one with a key.

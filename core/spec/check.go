@@ -190,8 +190,9 @@ func (c *checker) write(f *Flow) {
 	keyed := f.Write.Mode == "upsert" || f.Write.Mode == "history"
 	path := f.Path + "/write"
 	switch { // a key that is left out is that of each stream
-	case f.Sink != nil && f.Write.Mode == "history":
-		c.fail(path+"/mode", "bad-value", "a sink keeps no history", "use append, upsert or overwrite")
+	case f.Write.Mode == "history" && f.Sink != nil:
+		c.fail(path+"/mode", "bad-value", "history is kept in datasets, not by sinks",
+			"write it to a dataset, and from there to the sink with a flow of its own and mode: upsert")
 	case !keyed && len(f.Write.Key) > 0:
 		c.faults = append(c.faults, c.root.Fault(path+"/key", "unused", fmt.Sprintf("%s ignores the key", f.Write.Mode)).AsWarning())
 	}

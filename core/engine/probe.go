@@ -13,7 +13,6 @@ import (
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/registry"
 	"github.com/qanat-data/qanat/sdk"
-	"github.com/qanat-data/qanat/sdk/change"
 )
 
 // probe answers core/plan's questions with the project's plugins and tables.
@@ -161,7 +160,6 @@ func (r *probe) Table(ctx context.Context, name spec.Dataset) (plan.Table, bool,
 		return plan.Table{}, false, err
 	}
 	table := plan.Table{Schema: dataset.Schema(), Overwrite: view.Overwrite, Upsert: len(dataset.Key()) > 0, Key: dataset.Key()}
-	table.History = change.KeepsVersions(table.Schema, table.Key)
 	if !table.Upsert {
 		table.Key = dataset.SourceKey()
 	}

@@ -19,7 +19,7 @@ func (m *maker) keyed(f *Flow, out *Output, table *Table, have Table, exists boo
 		key = s.Key
 	}
 	if s.Schema == nil {
-		table.Key, table.Upsert, table.History = have.Key, have.Upsert, have.History
+		table.Key, table.Upsert = have.Key, have.Upsert
 		return nil
 	}
 	if len(key) == 0 {
@@ -34,17 +34,17 @@ func (m *maker) keyed(f *Flow, out *Output, table *Table, have Table, exists boo
 				column, out.Dataset, s.Stream)
 		}
 	}
-	out.Key, table.Key, table.Upsert, table.History = key, key, true, t.mode == "history"
+	out.Key, table.Key, table.Upsert = key, key, true
 	schema := change.Keyed(s.Schema, key)
-	if table.History {
+	if t.mode == "history" {
 		schema = m.history(f, out, table, schema, s.Stream, write)
 	}
-	switch {
-	case !exists:
-	case !have.Upsert, have.History != table.History:
+	switch same := sameNames(have.Key, table.Key); {
+	case !exists || have.Upsert && same:
+	case !have.Upsert || sameNames(rowKey(have.Key), rowKey(table.Key)):
 		m.specFault(f.Name, t.path, "write to a dataset of another name, or replay the flow into a new one",
 			"dataset %q was made for another mode than %s", out.Dataset, t.mode)
-	case !sameNames(have.Key, table.Key):
+	default:
 		m.specFault(f.Name, write+"/key", "the key of a dataset stays as it is; write to a dataset of another name",
 			"dataset %q has the key %q, the flow's is %q", out.Dataset, rowKey(have.Key), key)
 	}

@@ -38,7 +38,6 @@ type Table struct {
 	Schema    *arrow.Schema // nil when it is known only by reading
 	Overwrite bool
 	Upsert    bool     // rows replace others by the key
-	History   bool     // with Upsert: those that were replaced stay, as versions
 	Key       []string // of a row, by what the dataset is made for or by the word of its source
 	Flow      string   // the flow of this pipeline that writes it, if one does
 }

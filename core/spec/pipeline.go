@@ -136,8 +136,7 @@ type Sink struct {
 
 // Write says how rows are written to a dataset.
 type Write struct {
-	// Mode is append, overwrite (each unit replaces the dataset), upsert (rows replace those of their key) or history (as upsert, and the
-	// rows that were replaced stay; valid_from and valid_to say when each held).
+	// Mode is append, overwrite (each unit replaces the dataset), upsert (by key) or history (by key, and when each version held).
 	Mode string `json:"mode,omitempty" jsonschema:"enum=append,enum=overwrite,enum=upsert,enum=history,default=append"`
 	// Key lists the columns that identify a row, for upsert and history; a dataset may leave it out and takes the source's.
 	Key []string `json:"key,omitempty"`

@@ -38,8 +38,3 @@ func Versioned(s *arrow.Schema) *arrow.Schema {
 	fields := slices.DeleteFunc(s.Fields(), func(f arrow.Field) bool { return slices.Contains(names, f.Name) })
 	return arrow.NewSchema(fields, nil)
 }
-
-// KeepsVersions says whether a table with this schema and key keeps versions.
-func KeepsVersions(s *arrow.Schema, key []string) bool {
-	return slices.Contains(key, ColumnVersion) && s.HasField(ColumnValidFrom) && s.HasField(ColumnValidTo)
-}

@@ -36,7 +36,4 @@ func TestATableOfVersionsHasTheRowsAndWhenTheyHeld(t *testing.T) {
 	if diff := cmp.Diff(described(kept), described(Versioned(versions))); diff != "" {
 		t.Errorf("and back: (-want +got)\n%s", diff)
 	}
-	if !KeepsVersions(versions, []string{"id", ColumnVersion}) || KeepsVersions(versions, []string{"id"}) || KeepsVersions(kept, []string{"id", ColumnVersion}) {
-		t.Error("a table keeps versions if it has the columns and the key")
-	}
 }

@@ -231,7 +231,7 @@ func (s *shelf) folded() map[place]kept {
 	s.Helper()
 	out := map[place]kept{}
 	s.scan(s.changesName(), func(b arrow.RecordBatch, row int) {
-		op := change.Op(columnOf(b, change.ColumnOp).(*array.Int32).Value(row)) //nolint:gosec // small numbers
+		op := change.Op(columnOf(b, change.ColumnOp).(*array.Int32).Value(row))
 		if op == change.Truncate {
 			clear(out)
 			return
@@ -251,7 +251,7 @@ func (s *shelf) folded() map[place]kept {
 func linesOf(rows []kept) []string {
 	var out []string
 	for _, k := range rows {
-		out = append(out, k.version.String())
+		out = append(out, k.String())
 	}
 	slices.Sort(out)
 	return out

@@ -55,12 +55,12 @@ func newModel() *model { return &model{rows: map[int64]values{}, open: map[int64
 
 func (m *model) apply(e edit) {
 	m.clock = max(m.clock, e.at)
-	switch {
-	case e.op == change.Truncate:
+	switch e.op {
+	case change.Truncate:
 		for id := range m.rows {
 			m.end(id)
 		}
-	case e.op == change.Delete:
+	case change.Delete:
 		m.end(e.id)
 	default:
 		from := e.id

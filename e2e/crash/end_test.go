@@ -81,9 +81,9 @@ func (p *project) now() (end, status) {
 }
 
 // digest is a query for what a dataset holds, in a row. In quarantine, reasons may tell how many rows their unit had, and rows that were
-// read before their dataset got a column lack it, where others have a null.
+// read before their dataset got a column lack it, where others have a null. Numbers of versions tell the unit that ended them.
 func digest(dataset string) string {
-	columns := "columns(c -> not starts_with(c, '_qanat'))"
+	columns := "columns(c -> not starts_with(c, '_qanat') and c <> '_version')"
 	if strings.HasPrefix(dataset, "quarantine.") {
 		columns = `stream, stage, plugin, code, regexp_replace(decode(raw), ',"[a-z_]+":null', '', 'g') as raw`
 	}
@@ -194,25 +194,54 @@ func (p *project) equals() {
 	}
 	folded := `(select id, last(amount order by _qanat_seq) as amount, last(note order by _qanat_seq) as note, last(_op order by _qanat_seq) as op
 		from %[1]s where _qanat_seq >= coalesce((select max(_qanat_seq) from %[1]s where _op = 4), 0) and _op <> 4 group by id having op <> 3)`
+	sources := []string{"processing.changes.history where valid_to is null"}
 	for _, dataset := range []string{"processing.changes.accounts", "curated.changes.accounts"} {
-		for _, from := range []string{dataset, fmt.Sprintf(folded, dataset+changesSuffix)} {
-			var rows []struct {
-				ID     int64  `json:"id"`
-				Amount int64  `json:"amount"`
-				Note   string `json:"note"`
+		sources = append(sources, dataset, fmt.Sprintf(folded, dataset+changesSuffix))
+	}
+	for _, from := range sources {
+		var rows []struct {
+			ID     int64  `json:"id"`
+			Amount int64  `json:"amount"`
+			Note   string `json:"note"`
+		}
+		p.JSON(&rows, "query", "select id, amount, note from "+from+" order by id")
+		var got []string
+		for _, r := range rows {
+			line, err := json.Marshal(r)
+			if err != nil {
+				p.t.Fatal(err)
 			}
-			p.JSON(&rows, "query", "select id, amount, note from "+from+" order by id")
-			var got []string
-			for _, r := range rows {
-				line, err := json.Marshal(r)
-				if err != nil {
-					p.t.Fatal(err)
-				}
-				got = append(got, string(line))
-			}
-			if diff := cmp.Diff(strings.Split(strings.TrimSuffix(string(want), "\n"), "\n"), got); diff != "" {
-				p.t.Errorf("%s differs from the source's table (- source, + here):\n%s", dataset, diff)
-			}
+			got = append(got, string(line))
+		}
+		if diff := cmp.Diff(strings.Split(strings.TrimSuffix(string(want), "\n"), "\n"), got); diff != "" {
+			p.t.Errorf("%s differs from the source's table (- source, + here):\n%s", from, diff)
+		}
+	}
+	p.versions()
+}
+
+// versions holds all versions of the table's rows against each other, and against their net changes.
+func (p *project) versions() {
+	p.t.Helper()
+	const history = "processing.changes.history"
+	values := "id, _version, amount, note, valid_from, valid_to"
+	folded := fmt.Sprintf(`select id, _version, unnest(last(struct_pack(amount, note, valid_from, valid_to) order by _qanat_seq, _op <> 3)) from %s
+		group by id, _version having last(_op order by _qanat_seq, _op <> 3) <> 3`, history+changesSuffix)
+	rows := fmt.Sprintf("select %s from %s", values, history)
+	for fault, query := range map[string]string{
+		"versions overlap": fmt.Sprintf(`select id from (select id, valid_from, valid_to,
+			lead(valid_from) over (partition by id order by valid_from, valid_to nulls last) as next from %s)
+			where valid_to < valid_from or next < valid_to or next is not null and valid_to is null`, history),
+		"versions have one number":         fmt.Sprintf("select id from %s group by id, _version having count(*) > 1", history),
+		"versions are not in the changes":  fmt.Sprintf("(%s) except all (%s)", rows, folded),
+		"changes are not in the versions":  fmt.Sprintf("(%s) except all (%s)", folded, rows),
+		"versions that hold have a number": fmt.Sprintf("select id from %s where (valid_to is null) <> (_version = 0)", history),
+	} {
+		var found []struct {
+			ID int64 `json:"id"`
+		}
+		if p.JSON(&found, "query", query); len(found) > 0 {
+			p.t.Errorf("%s: %d %s, such as %+v", history, len(found), fault, found[0])
 		}
 	}
 }

@@ -27,7 +27,9 @@ func (l *level) apply(in *input) {
 		case change.Truncate:
 			f.truncate(at)
 		case change.Delete:
-			f.delete(f.id(in.keys.at(row)), at, existed)
+			if id := f.id(in.keys.at(row)); !f.another(in, row, id) {
+				f.delete(id, at, existed)
+			}
 		case change.Insert:
 			f.upsert(in, row, at, absent, old)
 		case change.Update:
@@ -71,6 +73,10 @@ func (f *fold) update(in *input, row int, at ref, old int32) {
 		return
 	}
 	from, id := f.id(in.before.at(row)), f.id(in.keys.at(row))
+	if f.another(in, row, from) {
+		f.follow(in, row, at, old)
+		return
+	}
 	f.put(id, at, in.mask(row), from, absent)
 	if in.mask(row) != 0 && old >= 0 {
 		f.supply(id, old, row)

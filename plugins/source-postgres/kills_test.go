@@ -28,31 +28,41 @@ type moment struct {
 	cuts bool        // until then connections break again and again
 }
 
-// Moments that are statements, or what the protocol has instead, as the server's side of the connection sees them.
-var statements = []string{
-	"create_replication_slot", "set transaction snapshot", "copy (", "start_replication", "txid_current_snapshot", "pg_logical_emit_message",
-	"access share mode", status,
-}
-
-const status = "status" // a message that confirms
+const status = "status" // a message of the protocol that confirms
 
 // Moments of what is emitted, and of what becomes of it.
 var emissions = []string{"batch", "batch taken", "checkpoint", "ledger", "ack", "acked"}
 
-func someMoment(random *rand.Rand) moment {
-	m := moment{n: 1 + random.IntN(4), fate: pgtest.Lose}
-	if random.IntN(2) == 0 {
+// statements are moments as the server hears them, by how far the ledger is: at the beginning, while tables are read, and afterwards.
+var statements = [3][]string{
+	{"create_replication_slot", "set transaction snapshot", "access share mode", "copy ("},
+	{"start_replication", "txid_current_snapshot", "access share mode", "copy (", "pg_logical_emit_message", status},
+	{"start_replication", "pg_logical_emit_message", status, status},
+}
+
+// some is a moment that is likely to come.
+func (h *history) some() moment {
+	m := moment{n: 1 + h.random.IntN(4), fate: pgtest.Lose, cuts: h.random.IntN(4) == 0}
+	if h.random.IntN(2) == 0 {
 		m.fate = pgtest.Unheeded
 	}
-	m.late, m.cuts = random.IntN(3) > 0, random.IntN(4) == 0
-	switch random.IntN(5) {
-	case 0, 1:
-		m.what = statements[random.IntN(len(statements))]
-	case 2, 3:
-		m.what = emissions[random.IntN(len(emissions))]
-		m.n = 1 + random.IntN(8)
-	default:
+	phase := 0
+	switch at := h.ledger.position; {
+	case streaming(at):
+		phase = 2
+	case at != nil || h.made():
+		phase = 1
+	}
+	switch h.random.IntN(9) {
+	case 0:
 		m.what = "time"
+	case 1, 2, 3, 4:
+		m.what = statements[phase][h.random.IntN(len(statements[phase]))]
+		if m.what == "start_replication" || m.what == "create_replication_slot" {
+			m.n = 1
+		}
+	default:
+		m.what, m.late = emissions[h.random.IntN(len(emissions))], phase < 2 && h.random.IntN(2) == 0
 	}
 	return m
 }
@@ -235,11 +245,14 @@ func (l *life) read(ctx context.Context) error {
 
 // wait is over when the process has come to its end: by its moment, by enough, or by time.
 func (l *life) wait(ended chan error, enough func(sdk.Position) bool) error {
-	longest := time.Duration(200+l.history.random.IntN(1300)) * time.Millisecond
-	if enough != nil {
+	longest := 4 * time.Second // the moment may not come
+	switch {
+	case slow() && enough == nil && l.until.what != "time":
+		longest = 20 * time.Second
+	case enough != nil:
 		longest = patience
-	} else if l.until.late {
-		longest += 3 * time.Second
+	case l.until.what == "time":
+		longest = time.Duration(l.history.random.IntN(1500)) * time.Millisecond
 	}
 	timer := time.NewTimer(longest)
 	defer timer.Stop()
@@ -294,6 +307,11 @@ func (l *life) kill() {
 	l.cancel()
 }
 
+// made says whether there is a slot.
+func (h *history) made() bool {
+	return one[bool](h.t, h.site, "select exists (select from pg_replication_slots where database = current_database())")
+}
+
 // confirmedIsAcked holds the slot against what was acknowledged.
 func (h *history) confirmedIsAcked() {
 	h.t.Helper()
@@ -345,10 +363,7 @@ func (h *history) suffer(seed uint64, kills int) {
 	ended := sync.OnceFunc(end)
 	defer ended()
 	for i := range kills {
-		m := someMoment(h.random)
-		if i == 0 && seed%3 == 0 { // the beginning comes once in a history
-			m = moment{what: statements[seed/3%4], n: 1 + h.random.IntN(2), fate: m.fate}
-		}
+		m := h.some()
 		crashed := make(chan struct{})
 		if h.server != nil && i%2 == 1 {
 			m = moment{what: "time"}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
 	"github.com/qanat-data/qanat/sdk/conformance"
 )
 
@@ -76,6 +77,36 @@ func TestFullConforms(t *testing.T) {
 		"insert into a select i, repeat('v', 500) || i, case when i % 900 = 0 then 'infinity' else now() end from generate_series(1, 6000) i",
 		"insert into b select repeat('w', 800) || i, current_date from generate_series(1, 4000) i", "analyze")
 	config := map[string]any{"dsn": s.dsn, "chunk_rows": 500}
-	conforms(t, conformance.Settings{}, config, "source.ack", "source.slow")
+	conforms(t, conformance.Settings{}, config, "source.ack", "source.slow", "source.provision")
 	s.waits(t, config)
+}
+
+// On servers of their own: reading beside the stream waits for all transactions that are open on a server.
+func TestCDCConforms(t *testing.T) {
+	t.Parallel()
+	s := newSiteOn(t, pgtest.Own(t), "create table a (id int primary key, v text, at timestamptz)", "create table b (id uuid primary key, v text)",
+		"insert into a select i, repeat('v', 1000) || i, case when i % 900 = 0 then 'infinity' else now() end from generate_series(1, 4000) i",
+		"insert into b select md5(i::text)::uuid, repeat('w', 800) from generate_series(1, 2000) i", "create publication others for table a")
+	config := map[string]any{"dsn": s.dsn, "mode": "cdc", "chunk_rows": 1500}
+	conforms(t, conformance.Settings{Probe: s.probe(t), Run: regexp.MustCompile("^(describe|config|source)")}, config, "source.slow")
+	if left := one[string](t, s, "select string_agg(pubname, ',') from pg_publication where not pubname like 'qanat%'"); left != "others" {
+		t.Errorf("of the publications of others %s is left", left)
+	}
+	s.waits(t, config)
+}
+
+func TestCDCLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	s := newSiteOn(t, pgtest.Own(t), "create table a (id int primary key, v text)", "insert into a select i, repeat('v', 1000) || i from generate_series(1, 500) i")
+	conforms(t, conformance.Settings{Run: regexp.MustCompile("^(end|leak|stdout|secrets)")}, map[string]any{"dsn": s.dsn, "mode": "cdc"})
+}
+
+// probe prints what the plugin changes in the database.
+func (s *site) probe(t *testing.T) string {
+	t.Helper()
+	psql, err := exec.LookPath("psql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return psql + " '" + s.dsn + `' -Atc "select array(select pubname || p.tablename from pg_publication_tables p order by 1), array(select slot_name from pg_replication_slots where slot_name not like 'qanat%')"`
 }

@@ -170,6 +170,6 @@ func TestIncrementalConforms(t *testing.T) {
 		"insert into a select i, repeat('v', 1000) || i, '2024-01-01'::timestamptz + i % 7000 * interval '1 min' from generate_series(1, 6000) i",
 		"insert into b select md5(i::text)::uuid, repeat('w', 800), '2024-01-01'::timestamptz + i / 10 * interval '1 min' from generate_series(1, 3000) i")
 	config := map[string]any{"dsn": s.dsn, "mode": "incremental", "chunk_rows": 500, "cursor": map[string]any{"column": "at", "look_back": "30m"}}
-	conforms(t, conformance.Settings{}, config, "source.ack", "source.rejects", "source.slow")
+	conforms(t, conformance.Settings{}, config, "source.ack", "source.rejects", "source.slow", "source.provision")
 	s.waits(t, config)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -11,7 +10,6 @@ import (
 
 	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
 	"github.com/qanat-data/qanat/sdk"
-	"github.com/qanat-data/qanat/sdk/conformance"
 	"github.com/qanat-data/qanat/sdk/plugintest"
 )
 
@@ -132,15 +130,4 @@ func TestConnectionsAreVerified(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-}
-
-// Rows of two fresh reads differ in _pos, so the checks that compare them say nothing here; that of cancelling reads twice at once, and a
-// slot is one reader's.
-func TestCDCConforms(t *testing.T) {
-	t.Parallel()
-	// On a server of its own: reading beside the stream waits for all transactions that are open on a server.
-	s := newSiteOn(t, pgtest.Own(t), "create table a (id int primary key, v text)", "create table b (id uuid primary key, v text)",
-		"insert into a select i, repeat('v', 1000) || i from generate_series(1, 6000) i", "insert into b select md5(i::text)::uuid, repeat('w', 800) from generate_series(1, 3000) i")
-	no := regexp.MustCompile(`^(start|describe|config|end|leak|stdout|secrets|source[.](discover|read|covered|ack|ack[.]late|follow|position)$)`)
-	conforms(t, conformance.Settings{Run: no}, map[string]any{"dsn": s.dsn, "mode": "cdc", "chunk_rows": 500}, "source.slow")
 }

@@ -39,7 +39,7 @@ type ours struct {
 // The checks that are skipped for want of something: a probe, an Acker, secrets, rejections, much data.
 var (
 	noRejects = []string{"source.rejects"}
-	files     = []string{"config.required", "source.slow", "source.ack"}
+	files     = []string{"config.required", "source.slow", "source.ack", "source.provision"}
 	rowwise   = []string{"transform.dry_run", "secrets.hidden"}
 	collected = []string{"transform.dry_run", "transform.cardinality", "transform.identity", "secrets.hidden"}
 	judging   = []string{"check.dry_run", "secrets.hidden"}
@@ -62,9 +62,9 @@ func sources(dir string) []ours {
 		{name: "csv", binary: "source-file", quick: true, skipped: files, config: with(map[string]any{"path": filepath.Join(dir, "*.csv"), "stream": "orders", "s3": secret})},
 		{name: "jsonl", binary: "source-file", skipped: files, config: with(map[string]any{"path": filepath.Join(dir, "events.jsonl.gz")})},
 		{name: "parquet", binary: "source-file", skipped: append(noRejects, files...), config: with(map[string]any{"path": filepath.Join(dir, "*.parquet"), "stream": "rows"})},
-		{name: "faults", binary: "source-generator", quick: true, skipped: []string{"config.required", "source.slow", "source.ack", "secrets.hidden"},
+		{name: "faults", binary: "source-generator", quick: true, skipped: []string{"config.required", "source.slow", "source.ack", "source.provision", "secrets.hidden"},
 			config: map[string]any{"rows": 30000, "checkpoint_rows": 2000, "streams": []string{"a", "b"}, "fault": map[string]any{"reject_every": 700, "schema_change_at": 17777}}},
-		{name: "endless", binary: "source-generator", skipped: []string{"config.required", "source.rejects", "source.ack", "secrets.hidden"}, config: map[string]any{"checkpoint_rows": 20000}},
+		{name: "endless", binary: "source-generator", skipped: []string{"config.required", "source.rejects", "source.ack", "source.provision", "secrets.hidden"}, config: map[string]any{"checkpoint_rows": 20000}},
 	}
 }
 

@@ -10,7 +10,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
 	"github.com/qanat-data/qanat/sdk"
+	"github.com/qanat-data/qanat/sdk/change"
 	"github.com/qanat-data/qanat/sdk/conformance/strict"
 	"github.com/qanat-data/qanat/sdk/wire"
 )
@@ -81,6 +85,7 @@ func (r *recording) batch(b *sdk.Batch) {
 	r.bytes += wire.Size(b.Record)
 	g := &grid{}
 	g.add(b.Record)
+	leavePlaces(g, b.Record)
 	origin := maphash.String(hashSeed, b.Origin)
 	rows := r.rows[b.Stream]
 	for _, sum := range g.sums() {
@@ -88,6 +93,21 @@ func (r *recording) batch(b *sdk.Batch) {
 	}
 	r.rows[b.Stream] = rows
 	r.since += int(b.Record.NumRows())
+}
+
+// leavePlaces leaves out where snapshot rows of change data stand in the order of changes: that is when the read began, and each begins at
+// another time.
+func leavePlaces(g *grid, record arrow.RecordBatch) {
+	at, err := change.Columns(record.Schema())
+	if err != nil || at.Op < 0 || at.Pos < 0 {
+		return
+	}
+	ops, ok := record.Column(at.Op).(*array.Uint8)
+	for i := range g.rows {
+		if ok && change.Op(ops.Value(i)) == change.Snapshot {
+			g.rows[i][at.Pos] = nullHash
+		}
+	}
 }
 
 // after is the part of the recording that lies behind a mark.
@@ -192,8 +212,7 @@ type reading struct {
 
 // read records a source until it ends, or is stopped after enough rows, and closes it in order.
 func (s *suite) read(ctx context.Context, p *strict.Process, r reading) (*recording, error) {
-	r.request.Streams = s.Streams
-	source, err := p.Read(ctx, s.Config, r.request)
+	source, err := s.reads(ctx, p, r.request)
 	if err != nil {
 		return nil, err
 	}

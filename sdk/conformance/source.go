@@ -35,6 +35,7 @@ func sourceChecks() []check {
 		{id: "source.slow", promise: "A consumer that does not consume makes it wait, in bounded memory.", needs: []string{late}, run: (*suite).sourceSlow},
 		{id: "source.position", promise: "A position that it never gave is refused with an error.", needs: []string{read}, run: (*suite).sourcePosition},
 		{id: "source.ack", promise: "It takes the Ack of each position that it gave, again after a restart, and survives others.", needs: []string{late}, run: (*suite).sourceAck},
+		{id: "source.provision", promise: "It provides what it plans to, once, and removes it again; planning changes nothing.", needs: []string{read}, run: (*suite).sourceProvision},
 	}
 }
 
@@ -42,6 +43,7 @@ func sourceChecks() []check {
 type sourceState struct {
 	reference *recording // the first read
 	again     *recording // a second one, after the first was killed without Ack
+	made      bool       // what the source needs of its own was made by the suite
 }
 
 func (s *suite) ordered() bool { return !slices.Contains(s.component.GetAbilities(), "unordered") }
@@ -111,6 +113,9 @@ func (s *suite) sourceRead(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer p.Close()
+	if err := s.providedFirst(ctx, p); err != nil {
+		return err
+	}
 	before, err := s.probe(ctx)
 	if err != nil {
 		return err
@@ -276,7 +281,7 @@ func (s *suite) sourceKill(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer victim.Close()
-	source, err := victim.Read(ctx, s.Config, strict.ReadRequest{Streams: s.Streams})
+	source, err := s.reads(ctx, victim, strict.ReadRequest{})
 	if err != nil {
 		return err
 	}

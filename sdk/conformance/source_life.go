@@ -60,7 +60,7 @@ func (s *suite) sourceFollow(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer p.Close()
-	source, err := p.Read(ctx, s.Config, strict.ReadRequest{Streams: s.Streams, Follow: true})
+	source, err := s.reads(ctx, p, strict.ReadRequest{Follow: true})
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (s *suite) followed(t *trial, source *strict.Read, got *recording) error {
 // sourceCancel cancels one read that nobody takes anything from, and one that waits for more.
 func (s *suite) sourceCancel(ctx context.Context, t *trial) error {
 	return s.cancelled(ctx, t, "Read", func(p *strict.Process) (func(), error) {
-		busy, err := p.Read(ctx, s.Config, strict.ReadRequest{Streams: s.Streams})
+		busy, err := s.reads(ctx, p, strict.ReadRequest{})
 		if err != nil {
 			return nil, err
 		}
@@ -119,14 +119,15 @@ func (s *suite) sourceCancel(ctx context.Context, t *trial) error {
 				break
 			}
 		}
-		idle, err := p.Read(ctx, s.Config, strict.ReadRequest{Streams: s.Streams, Follow: true})
+		busy.Cancel() // before the next: some systems have one reader at a time
+		idle, err := s.reads(ctx, p, strict.ReadRequest{Follow: true})
 		if err != nil {
 			return nil, err
 		}
 		if _, err := idle.Next(); err != nil {
 			return nil, err
 		}
-		return func() { busy.Cancel(); idle.Cancel() }, nil
+		return idle.Cancel, nil
 	})
 }
 
@@ -149,7 +150,7 @@ func (s *suite) sourceSlow(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer p.Close()
-	source, err := p.Read(ctx, s.Config, strict.ReadRequest{Streams: s.Streams})
+	source, err := s.reads(ctx, p, strict.ReadRequest{})
 	if err != nil {
 		return err
 	}
@@ -235,7 +236,7 @@ func (s *suite) sourceAck(ctx context.Context, t *trial) error {
 	if _, err := s.read(ctx, p, reading{request: after, enough: func(r *recording) bool { return r.total() > 0 }}); err != nil {
 		return seen("to go on from the acknowledged position "+quote(string(last)), "%v", err)
 	}
-	source, err := p.Read(ctx, s.Config, strict.ReadRequest{Streams: s.Streams, Position: last})
+	source, err := s.reads(ctx, p, strict.ReadRequest{Position: last})
 	if err != nil {
 		return err
 	}
@@ -252,7 +253,7 @@ func (s *suite) sourceAck(ctx context.Context, t *trial) error {
 
 // acknowledged reads and acknowledges each checkpoint, and returns the last.
 func (s *suite) acknowledged(ctx context.Context, p *strict.Process) (sdk.Position, error) {
-	source, err := p.Read(ctx, s.Config, strict.ReadRequest{Streams: s.Streams})
+	source, err := s.reads(ctx, p, strict.ReadRequest{})
 	if err != nil {
 		return nil, err
 	}

@@ -79,12 +79,16 @@ func (k *Sink) PlanSchema(c sdk.SchemaChange) ([]sdk.Action, error) {
 	if err == nil && got == nil {
 		err = violation("no actions in the answer to \"plan schema\"")
 	}
+	return actionsOf(got, k.s.say), err
+}
+
+func actionsOf(got *pluginv1.Actions, say func(...string)) []sdk.Action {
 	var actions []sdk.Action
 	for _, a := range got.GetActions() {
-		k.s.say(a.GetObject(), a.GetDescription())
+		say(a.GetObject(), a.GetDescription())
 		actions = append(actions, sdk.Action{Object: a.GetObject(), Description: a.GetDescription(), Destructive: a.GetDestructive()})
 	}
-	return actions, err
+	return actions
 }
 
 // ApplySchema prepares the target for batches of the version.

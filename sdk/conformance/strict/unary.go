@@ -97,6 +97,18 @@ func (p *Process) streams(response *pluginv1.DiscoverResponse) ([]sdk.Stream, er
 	return streams, nil
 }
 
+// Provision has a source make, or remove, what it needs in the other system, or only say what it would do.
+func (p *Process) Provision(ctx context.Context, config []byte, req sdk.ProvisionRequest, dryRun bool) ([]sdk.Action, error) {
+	var response *pluginv1.Actions
+	err := p.unary(ctx, "provision", func(ctx context.Context) (err error) {
+		response, err = p.client.Provision(ctx, &pluginv1.ProvisionRequest{
+			Config: config, Scratch: p.scratch, Streams: req.Streams, Remove: req.Remove, DryRun: dryRun,
+		})
+		return err
+	})
+	return actionsOf(response, p.say), err
+}
+
 // unary makes a call within the limit, and says what went wrong in the terms of this package.
 func (p *Process) unary(ctx context.Context, name string, call func(context.Context) error) error {
 	late := &Late{Call: name, Limit: p.spec.Limit}

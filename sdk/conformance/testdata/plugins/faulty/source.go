@@ -50,6 +50,46 @@ func (s *source) Ack(_ context.Context, pos sdk.Position) error {
 	return os.WriteFile(s.path("acked"), fmt.Append(nil, next), 0o600)
 }
 
+// PlanProvision implements sdk.Provisioner: what the source needs of its own is a file.
+func (s *source) PlanProvision(ctx context.Context, req sdk.ProvisionRequest) ([]sdk.Action, error) {
+	if s.is("provision_plan_effects") {
+		return s.provide(ctx, req)
+	}
+	return s.lacks(req), nil
+}
+
+// Provision implements sdk.Provisioner.
+func (s *source) Provision(ctx context.Context, req sdk.ProvisionRequest) ([]sdk.Action, error) {
+	return s.provide(ctx, req)
+}
+
+func (s *source) lacks(req sdk.ProvisionRequest) []sdk.Action {
+	_, err := os.Stat(s.path("queue"))
+	switch there := err == nil; {
+	case req.Remove && there:
+		return []sdk.Action{{Object: "queue", Description: "remove it", Destructive: true}}
+	case !req.Remove && !there:
+		return []sdk.Action{{Object: "queue", Description: "make it"}}
+	}
+	return nil
+}
+
+func (s *source) provide(_ context.Context, req sdk.ProvisionRequest) ([]sdk.Action, error) {
+	actions := s.lacks(req)
+	switch {
+	case s.is("provision_repeats") && !req.Remove:
+		actions = []sdk.Action{{Object: "queue", Description: "make it"}}
+	case s.is("provision_unplanned") && len(actions) > 0:
+		actions = append(actions, sdk.Action{Object: "index", Description: "make it"})
+	case s.is("provision_keeps") && req.Remove:
+		return actions, nil
+	}
+	if req.Remove {
+		return actions, os.RemoveAll(s.path("queue"))
+	}
+	return actions, os.WriteFile(s.path("queue"), nil, 0o600)
+}
+
 func parse(pos sdk.Position) (int64, error) {
 	var p struct {
 		Next *int64 `json:"next"`
@@ -85,6 +125,9 @@ func (s *source) begin(pos sdk.Position) (int64, error) {
 
 // Read implements sdk.Source.
 func (s *source) Read(ctx context.Context, req sdk.ReadRequest, out sdk.Emitter) error {
+	if _, err := os.Stat(s.path("queue")); err != nil {
+		return fmt.Errorf("the queue was not made: %w", err)
+	}
 	next, err := s.begin(req.Position)
 	if err != nil {
 		return err

@@ -38,6 +38,7 @@ test: lint check-gen build tools fuzz-short ## install what is missing and run e
 test-crash: build tools ## kill everything everywhere, make all surroundings sick, and compare; see e2e/README.md
 	report=$$(mktemp) && QANAT_SLOW=1 QANAT_CRASH_REPORT=$$report go test -count=1 -parallel 4 -timeout 90m ./e2e/crash; status=$$?; \
 	cat $$report; rm -f $$report; test $$status = 0
+	QANAT_SLOW=1 go test -count=1 -timeout 30m -run Killed ./plugins/source-postgres
 	QANAT_SLOW=1 go test -count=1 -v -timeout 60m ./e2e/mutants
 	QANAT_SLOW=1 go test -count=1 -timeout 120m ./e2e
 

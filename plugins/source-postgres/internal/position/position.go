@@ -4,7 +4,9 @@ package position
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
@@ -101,6 +103,9 @@ func Decode(raw sdk.Position, mode string) (*Position, error) {
 	if err := decoder.Decode(&p); err != nil {
 		return nil, fmt.Errorf("the position is none of this source: %w", err)
 	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the position is none of this source: something follows it")
+	}
 	switch {
 	case p.Format != format:
 		return nil, fmt.Errorf("the position is of format %d, expected %d", p.Format, format)
@@ -110,8 +115,8 @@ func Decode(raw sdk.Position, mode string) (*Position, error) {
 		return nil, fmt.Errorf("the position has phase %q, slot %q and LSN %s, which can't be", p.Phase, p.Slot, p.LSN)
 	}
 	for name, t := range p.Tables {
-		if t == nil || t.OID == 0 {
-			return nil, fmt.Errorf("the position has nothing about stream %q", name)
+		if t == nil || t.OID == 0 || t.Block < 0 {
+			return nil, fmt.Errorf("the position has nothing that could be about stream %q", name)
 		}
 		if len(t.Key) != len(t.After) {
 			return nil, fmt.Errorf("the position of stream %q has %d values for a key of %d columns", name, len(t.After), len(t.Key))

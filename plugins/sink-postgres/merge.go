@@ -19,6 +19,9 @@ const (
 	maxRounds = 10
 	// maxRefused is how many rows a commit rejects before it gives up: they are kept in the ledger until the next one.
 	maxRefused = 10_000
+	// bulk is from how many rows on joins with the target cost less than looking for each row: two thirds, where most rows are new. Less
+	// must not do it, or the planner may read the whole target.
+	bulk = 50_000
 	// analyzed is from how many rows on the planner is told about a staging table.
 	analyzed = 1000
 )
@@ -209,7 +212,13 @@ func (s *Sink) putRows(ctx context.Context, p *parted) error {
 		}
 	}
 	whole := s.whole()
-	err := s.attempt(ctx, func() error { return put("(" + p.Live() + ")")(whole) })
+	err := s.attempt(ctx, func() error {
+		if p.st.staging.rows < bulk {
+			return put("(" + p.Live() + ")")(whole)
+		}
+		_, err := s.conn.Exec(ctx, p.PutAll())
+		return err
+	})
 	if err == nil {
 		return nil
 	}

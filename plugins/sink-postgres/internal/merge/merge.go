@@ -98,32 +98,65 @@ func (p *Part) Live() string {
 	return fmt.Sprintf("select distinct on (%s) * from %s order by %[1]s, o desc", p.keys("c{c}"), p.Staging)
 }
 
+// PutAll writes all rows that are there at the end: it updates those that the target has and inserts the others. It fails if another
+// writer inserts the same keys meanwhile.
+func (p *Part) PutAll() string {
+	if len(p.Key) == 0 {
+		return p.insert() + " from (" + p.Live() + ") l order by o"
+	}
+	same := p.sameKey("t", "l.c{c}")
+	update := ""
+	var values []string
+	for i := range p.Columns {
+		values = append(values, fmt.Sprintf("l.c%d", i))
+	}
+	if sets := p.setTo(values); len(sets) > 0 {
+		update = ", updated as (update " + p.Target + " t set " + strings.Join(sets, ", ") + " from l where " + same + ")"
+	}
+	return "with l as materialized (" + p.Live() + ")" + update + " " + p.insert() + " from l where not exists (select from " + p.Target + " t where " + same + ")"
+}
+
 // Put writes rows of a relation that has what Live selects, those of $1 ≤ o < $2.
 func (p *Part) Put(live string) string {
-	var values, sets []string
-	for i, column := range p.Columns {
-		values = append(values, fmt.Sprintf("c%d", i))
-		if !p.isKey(i) {
-			sets = append(sets, column+" = excluded."+column)
-		}
-	}
-	if p.Deleted != "" {
-		sets = append(sets, p.Deleted+" = null")
-	}
-	insert := "insert into " + p.Target + " (" + strings.Join(p.Columns, ", ") + ") overriding system value select " + strings.Join(values, ", ") +
-		" from " + live + " l where o >= $1 and o < $2"
+	insert := p.insert() + " from " + live + " l where o >= $1 and o < $2"
 	if len(p.Key) == 0 {
 		return insert + " order by o"
-	}
-	action := "do nothing"
-	if len(sets) > 0 {
-		action = "do update set " + strings.Join(sets, ", ")
 	}
 	var key []string
 	for _, place := range p.Key {
 		key = append(key, p.Columns[place])
 	}
+	action := "do nothing"
+	var values []string
+	for _, column := range p.Columns {
+		values = append(values, "excluded."+column)
+	}
+	if sets := p.setTo(values); len(sets) > 0 {
+		action = "do update set " + strings.Join(sets, ", ")
+	}
 	return insert + " on conflict (" + strings.Join(key, ", ") + ") " + action
+}
+
+func (p *Part) insert() string {
+	var values []string
+	for i := range p.Columns {
+		values = append(values, fmt.Sprintf("c%d", i))
+	}
+	return "insert into " + p.Target + " (" + strings.Join(p.Columns, ", ") + ") overriding system value select " + strings.Join(values, ", ")
+}
+
+// setTo assigns values to the columns outside of the key; a row that is written is not deleted.
+func (p *Part) setTo(values []string) []string {
+	var out []string
+	for i, column := range p.Columns {
+		if !p.isKey(i) {
+			out = append(out, column+" = "+values[i])
+		}
+	}
+	if p.Deleted != "" {
+		out = append(out, p.Deleted+" = null")
+	}
+	return out
 }
 
 func (p *Part) isKey(column int) bool {

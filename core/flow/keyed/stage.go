@@ -19,9 +19,11 @@ type staged struct {
 	truncate            bool
 }
 
-// Seal stages what the open unit comes to. Rows of which that can't be known are refused: each rejection says which of the rows it is
-// about, and these are released when refuse returns.
-func (s *Stream) Seal(ctx context.Context, refuse func(rows arrow.RecordBatch, why []merge.Rejection) error) error {
+// Refuse takes rows that can't be kept. Each rejection says which of the rows it is about; the rows are released when it returns.
+type Refuse func(rows arrow.RecordBatch, why []merge.Rejection) error
+
+// Seal stages what the open unit comes to, and refuses rows of which that can't be known.
+func (s *Stream) Seal(ctx context.Context, refuse Refuse) error {
 	m := s.merge
 	if m == nil || s.staged != nil {
 		return nil
@@ -46,7 +48,7 @@ func (s *Stream) Seal(ctx context.Context, refuse func(rows arrow.RecordBatch, w
 	return nil
 }
 
-func (s *Stream) sealHistory(ctx context.Context, m *merge.Merge, st *stages, refuse func(arrow.RecordBatch, []merge.Rejection) error) error {
+func (s *Stream) sealHistory(ctx context.Context, m *merge.Merge, st *stages, refuse Refuse) error {
 	h := &history{stages: st, dataset: s.dataset, key: s.settings.Form.Key, anew: s.settings.Anew, number: firstNumber(s.seq)}
 	defer h.dropPending()
 	s.until = m.Until()
@@ -57,9 +59,7 @@ func (s *Stream) sealHistory(ctx context.Context, m *merge.Merge, st *stages, re
 }
 
 // fold stages part by part.
-func fold(
-	ctx context.Context, m *merge.Merge, stage func(context.Context, *merge.Part) error, refuse func(arrow.RecordBatch, []merge.Rejection) error,
-) error {
+func fold(ctx context.Context, m *merge.Merge, stage func(context.Context, *merge.Part) error, refuse Refuse) error {
 	for part, err := range m.Parts(ctx) {
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ func (f *fold) another(in *input, row int, id int32) bool {
 			continue
 		}
 		known = known || old.IsValid(row)
-		at := f.lookUp(&s.value, int32(column)) //nolint:gosec // few columns
+		at := f.lookUp(&s.value, int32(column))
 		differs = differs || at != nullRef && !alike(old, row, f.views[column][at.source].array, int(at.row))
 	}
 	return known && differs

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -16,19 +17,13 @@ type raw struct {
 	casts []string // what is selected from it
 }
 
-// rawOf describes the table for columns. Casts are to types without modifiers: what a modifier does not allow is then refused when it
-// is stored, and not cut.
+// rawOf describes the table for columns.
 func rawOf(name string, columns []table.Filled) *raw {
 	r := &raw{name: name}
 	for i, c := range columns {
 		column := fmt.Sprintf("c%d", i)
-		if c.Wire == "" {
-			r.types = append(r.types, column+" "+c.Type.SQL)
-			r.casts = append(r.casts, column)
-			continue
-		}
-		r.types = append(r.types, column+" "+c.Wire)
-		r.casts = append(r.casts, column+"::"+c.Type.Bare)
+		r.types = append(r.types, column+" "+cmp.Or(c.Wire, c.Type.SQL))
+		r.casts = append(r.casts, c.Cast(column))
 	}
 	return r
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -177,12 +178,9 @@ func (st *stream) rawStaging(name string) *raw {
 		filled = append(keys, filled...)
 	}
 	for _, c := range filled {
-		if c.Wire == "" {
-			add(c.Type.SQL)
-			continue
-		}
-		add(c.Wire)
-		r.casts[len(r.casts)-1] += "::" + c.Type.Bare
+		add(cmp.Or(c.Wire, c.Type.SQL))
+		last := len(r.casts) - 1
+		r.casts[last] = c.Cast(r.casts[last])
 	}
 	return r
 }

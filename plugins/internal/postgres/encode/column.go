@@ -2,6 +2,7 @@ package encode
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -17,6 +18,15 @@ type Column struct {
 	Wire string // the type that values are sent as, if it is not the column's own: then the server must cast
 
 	bind binder
+	cast string // a format for SQL of the sent value
+}
+
+// Cast words the column's value of SQL that has the type Wire.
+func (c *Column) Cast(sql string) string {
+	if c.Wire == "" {
+		return sql
+	}
+	return fmt.Sprintf(c.cast, sql)
 }
 
 // Cells are the values of one array. Null is nil if there is no null; Put appends the binary form of a value without its length.
@@ -34,7 +44,17 @@ func New(f arrow.Field, t Type) (*Column, error) {
 	if c.bind, ok = direct(f.Type, t); ok {
 		return c, nil
 	}
+	// A cast to a type without its modifier neither rounds nor cuts: storing the value checks it.
+	c.cast = "%s::" + strings.ReplaceAll(t.Bare, "%", "%%")
 	if c.bind, c.Wire, ok = byCast(f.Type, t); ok {
+		return c, nil
+	}
+	if _, isStruct := values(f.Type).(*arrow.StructType); isStruct && t.Kind == 'c' {
+		c.cast = "pg_catalog.jsonb_populate_record(null::" + strings.ReplaceAll(t.Bare, "%", "%%") + ", %s)"
+		c.Wire = "jsonb"
+		c.bind, ok = direct(f.Type, Type{Name: "jsonb", Builtin: true, Mod: -1})
+	}
+	if ok {
 		return c, nil
 	}
 	return nil, &UnfitError{Column: f.Name, Arrow: f.Type.String(), Type: t.SQL}
@@ -161,13 +181,13 @@ func simple(dt arrow.DataType, t Type) (binder, bool) {
 	switch t.Name {
 	case "bool":
 		return asBool(dt)
-	case "int2", "int4", "int8", "oid":
+	case "int2", "int4", "int8", "oid", "xid", "cid":
 		return asInteger(dt, t.Name)
 	case "float4", "float8":
 		return asFloat(dt, t.Name)
 	case "numeric":
 		return asNumeric(dt, t.Mod)
-	case "text", "varchar", "bpchar", "name", "xml":
+	case "text", "varchar", "bpchar", "name":
 		return fromString(dt, nil)
 	case "bytea":
 		return fromBinary(dt)

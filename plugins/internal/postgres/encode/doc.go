@@ -20,6 +20,7 @@
 // # Other types
 //
 // A column may be encoded for another type that holds its values as they are: numbers for any type of numbers, each value being checked;
-// everything that has a plain text for text, varchar, char and citext; dates for timestamps; text for enums, numbers, json, xml. For all
-// other types text is sent as text, and the server has to cast it: Column.Wire says so.
+// everything that has a plain text for text, varchar, char and citext; dates for timestamps; text for enums, numbers, json. For all
+// other types text is sent as text, lists of text as arrays of it, and structs for composite types as jsonb: the server has to cast them,
+// as Column.Wire and Column.Cast say.
 package encode

@@ -23,13 +23,17 @@ func asJSON(dt arrow.DataType, t Type) (binder, bool) {
 		return fromString(dt, prefix)
 	}
 	return func(a arrow.Array) Cells {
-		return plain(a, func(to []byte, row int) ([]byte, error) { return appendJSON(append(to, prefix...), a, row) })
+		cells := plain(a, func(to []byte, row int) ([]byte, error) { return appendJSON(append(to, prefix...), a, row) })
+		if u, ok := a.(array.Union); ok {
+			cells.Null = func(row int) bool { return u.Field(u.ChildID(row)).IsNull(unionRow(u, row)) }
+		}
+		return cells
 	}, true
 }
 
 // appendJSON writes a value of any type.
 func appendJSON(to []byte, a arrow.Array, row int) ([]byte, error) {
-	if a.IsNull(row) {
+	if a.IsNull(row) || a.DataType().ID() == arrow.NULL {
 		return append(to, "null"...), nil
 	}
 	switch a := a.(type) {

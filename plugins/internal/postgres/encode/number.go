@@ -91,7 +91,7 @@ func integers(dt arrow.DataType) func(arrow.Array) func(int) (int64, error) {
 	return nil
 }
 
-// asInteger encodes for int2, int4, int8 and oid.
+// asInteger encodes for int2, int4, int8, oid, xid and cid.
 func asInteger(dt arrow.DataType, name string) (binder, bool) {
 	read := integers(dt)
 	if read == nil {
@@ -130,7 +130,7 @@ func integerForm(name string) (low, high int64, put func([]byte, int64) []byte) 
 		}
 	case "int4":
 		return math.MinInt32, math.MaxInt32, put4
-	case "oid":
+	case "oid", "xid", "cid":
 		return 0, math.MaxUint32, put4
 	}
 	return math.MinInt64, math.MaxInt64, func(to []byte, v int64) []byte {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -64,6 +66,33 @@ func TestNewerWritersFenceOlderOnesOut(t *testing.T) {
 	_, err = old.Commit(t.Context(), mark(3, 1))
 	fenced("commit of a committed seq by an old writer", err)
 	s.want(t, "select count(*) from orders", "(1)")
+}
+
+// PostgreSQL fails a second "create … if not exists" of what is being created.
+func TestFlowsThatBeginAtOnceMakeTheirTablesTogether(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	var group errgroup.Group
+	for i := range 6 {
+		sink := (&site{dsn: s.dsn, flow: fmt.Sprint("flow ", i)}).open(t, Config{Schema: "made at once"}, sdk.Append)
+		group.Go(func() error {
+			if _, err := sink.Begin(t.Context(), 1); err != nil {
+				return err
+			}
+			if err := sink.ApplySchema(t.Context(), ordersStream()); err != nil {
+				return err
+			}
+			if _, err := sink.Write(t.Context(), sdk.Batch{Stream: "orders", Version: 1, Record: numbered(int64(i), 1)}); err != nil {
+				return err
+			}
+			_, err := sink.Commit(t.Context(), mark(1, 1))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, `select count(*) from "made at once".orders`, "(6)")
 }
 
 func TestRowsThatTheTargetRefusesComeBackAndTheRestStand(t *testing.T) {

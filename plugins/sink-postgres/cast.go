@@ -44,11 +44,11 @@ func (r *raw) columns() []string {
 // tempName is the name of a temporary table. It has no digits and needs no quotes.
 func (s *Sink) tempName(role string) string {
 	s.made++
-	name := ""
+	name := []byte("qanat_" + role + "_")
 	for n := s.made; n > 0; n /= 26 {
-		name += string(rune('a' + n%26))
+		name = append(name, "abcdefghijklmnopqrstuvwxyz"[n%26])
 	}
-	return "qanat_" + role + "_" + name
+	return string(name)
 }
 
 // unitRaw is the table for a stream's values in the unit's transaction.

@@ -146,7 +146,7 @@ func TestBrokenConnectionsLoseAndDoubleNothing(t *testing.T) {
 				t.Parallel()
 				s := newSite(t)
 				proxy, dsn := pgtest.Through(t, s.dsn)
-				step := int64(5)
+				step := int64(9)
 				if os.Getenv("QANAT_SLOW") != "" {
 					step = 1
 				}

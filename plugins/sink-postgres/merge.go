@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -131,7 +132,7 @@ func (s *Sink) ordered(ctx context.Context, streams []*stream) ([]*parted, error
 // removeRows empties the target if a change says so, completes what was not sent, and removes the rows that are gone.
 func (s *Sink) removeRows(ctx context.Context, p *parted) error {
 	if p.st.staging.rows >= analyzed {
-		if _, err := s.conn.Exec(ctx, "analyze "+p.Staging); err != nil {
+		if _, err := s.conn.Exec(ctx, p.Analyze()); err != nil {
 			return err
 		}
 	}
@@ -317,15 +318,12 @@ func (s *Sink) takeOut(ctx context.Context, refused []refusal) ([]refusal, error
 
 // showRow selects the staged row $1 as JSON.
 func (st *stream) showRow() string {
-	var columns string
+	var columns []string
 	for i, c := range st.columns {
-		if i > 0 {
-			columns += ", "
-		}
-		columns += fmt.Sprintf("c%d as %s", i, table.Quote(c.Name))
+		columns = append(columns, fmt.Sprintf("c%d as %s", i, table.Quote(c.Name)))
 	}
 	if st.isChange() {
-		columns += `, p as "_op", t as "_ts", x as "_unchanged"`
+		columns = append(columns, `p as "_op"`, `t as "_ts"`, `x as "_unchanged"`)
 	}
-	return "select pg_catalog.row_to_json(r)::text from (select " + columns + " from " + st.staging.sql() + " where o = $1) r"
+	return "select pg_catalog.row_to_json(r)::text from (select " + strings.Join(columns, ", ") + " from " + st.staging.sql() + " where o = $1) r"
 }

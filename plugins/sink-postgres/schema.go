@@ -108,7 +108,7 @@ func oneLine(sql string) string { return strings.Join(strings.Fields(sql), " ") 
 
 // describe says what units will do.
 func (s *Sink) describe(w table.Wanted) sdk.Action {
-	action := sdk.Action{Object: w.Name.String(), Description: "append rows"}
+	action := sdk.Action{Object: w.String(), Description: "append rows"}
 	switch s.mode {
 	case modeUpsert:
 		if len(w.Key) == 0 {
@@ -132,7 +132,7 @@ func (s *Sink) plan(ctx context.Context, w table.Wanted) ([]table.Change, error)
 	}
 	have, err := table.Read(ctx, s.conn, w.Name)
 	if err != nil {
-		return nil, s.lost(ctx, "look at table "+w.Name.String(), err)
+		return nil, s.lost(ctx, "look at table "+w.String(), err)
 	}
 	changes, err := table.Plan(ctx, s.conn, have, w)
 	if err == nil {
@@ -142,7 +142,7 @@ func (s *Sink) plan(ctx context.Context, w table.Wanted) ([]table.Change, error)
 		return nil, sdk.ConfigError("/types", "table %s: %s", w.Name, p.Message)
 	}
 	if server.Lost(err) {
-		return nil, s.lost(ctx, "look at table "+w.Name.String(), err)
+		return nil, s.lost(ctx, "look at table "+w.String(), err)
 	}
 	return nil, sdk.Fatal(fmt.Errorf("stream %q: %w", s.tables[w.Table], err))
 }
@@ -159,11 +159,11 @@ func (s *Sink) ApplySchema(ctx context.Context, c sdk.SchemaChange) error {
 		return err
 	}
 	if err := s.carryOut(ctx, changes); err != nil {
-		return s.lost(ctx, "prepare table "+w.Name.String(), err)
+		return s.lost(ctx, "prepare table "+w.String(), err)
 	}
 	have, err := table.Read(ctx, s.conn, w.Name)
 	if err != nil {
-		return s.lost(ctx, "look at table "+w.Name.String(), err)
+		return s.lost(ctx, "look at table "+w.String(), err)
 	}
 	columns, err := table.Layout(have, w)
 	if err != nil {

@@ -142,6 +142,9 @@ func (s *Sink) lost(ctx context.Context, doing string, cause error) error {
 	if ctx.Err() != nil || !server.Lost(cause) {
 		return server.Judge(ctx, doing, cause)
 	}
+	if s.self == (owner{}) {
+		return server.Judge(ctx, doing, cause)
+	}
 	if e, err := s.look(ctx); err == nil && e.owner != s.self {
 		return sdk.Fenced(e.Epoch)
 	}

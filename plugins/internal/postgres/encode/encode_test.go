@@ -124,7 +124,7 @@ func TestValuesGoBackAsTheyCame(t *testing.T) {
 			conn := connect(t, dsn)
 			execute(t, conn, fmt.Sprintf("create schema s%d; set search_path = s%[1]d, public; %s", i, c.Setup), "create table t (id int8, v "+c.PG+")", "create table back (like t)")
 			for i, v := range c.Values {
-				if code, _ := pgtest.Code(v); code == "" && !(c.Name == "regclass" && v == "0") { // the cast from text does not know "-"
+				if code, _ := pgtest.Code(v); code == "" && (c.Name != "regclass" || v != "0") { // the cast from text does not know "-"
 					execute(t, conn, fmt.Sprintf("insert into t values (%d, %s)", i, v))
 				}
 			}

@@ -12,7 +12,6 @@ import (
 var (
 	errRange   = &flaw{CodeRange, "the number is beyond what the column's type holds"}
 	errInexact = &flaw{CodePrecision, "the column's type can't hold the number exactly"}
-	errNaN     = &flaw{CodeRange, "the column's type has neither NaN nor infinity"}
 )
 
 func asBool(dt arrow.DataType) (binder, bool) {
@@ -41,7 +40,7 @@ type integer interface {
 }
 
 func widened[T integer](values []T) func(int) int64 {
-	return func(row int) int64 { return int64(values[row]) } //nolint:gosec // uint64 is not given here
+	return func(row int) int64 { return int64(values[row]) }
 }
 
 // signed reads integers that an int64 holds.

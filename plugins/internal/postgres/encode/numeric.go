@@ -221,7 +221,7 @@ func (d *decimal) append(to []byte) []byte {
 		groups = whole / 4
 	}
 	start := len(to)
-	to = appendShorts(to, 0, 0, sign, uint16(min(display, maxDisplay))) //nolint:gosec // bounded
+	to = appendShorts(to, 0, 0, sign, uint16(min(display, maxDisplay)))
 	first, count, weight := true, 0, groups-1
 	for at := whole - 4*groups; at < len(digits); at += 4 {
 		group := uint16(0)
@@ -246,8 +246,8 @@ func (d *decimal) append(to []byte) []byte {
 		weight = 0
 		binary.BigEndian.PutUint16(to[start+4:], 0) // there is no -0
 	}
-	binary.BigEndian.PutUint16(to[start:], uint16(count))    //nolint:gosec // parseDecimal bounds it
-	binary.BigEndian.PutUint16(to[start+2:], uint16(weight)) //nolint:gosec // the bits of an int16
+	binary.BigEndian.PutUint16(to[start:], uint16(count)) //nolint:gosec // parseDecimal bounds it
+	binary.BigEndian.PutUint16(to[start+2:], uint16(weight))
 	return to
 }
 

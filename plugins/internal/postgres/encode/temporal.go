@@ -84,8 +84,8 @@ func micros(v int64, unit arrow.TimeUnit) (int64, error) {
 }
 
 func times(v, factor int64) (int64, error) {
-	size := uint64(max(v, -v)) //nolint:gosec // the least int64 is too large in any case
-	high, low := bits.Mul64(size, uint64(factor))
+	size := uint64(max(v, -v))                    //nolint:gosec // the least int64 is too large in any case
+	high, low := bits.Mul64(size, uint64(factor)) //nolint:gosec // a positive constant
 	if high != 0 || low > math.MaxInt64 || v == math.MinInt64 {
 		return 0, errTimeRange
 	}

@@ -8,6 +8,7 @@ package merge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/qanat-data/qanat/sdk/change"
@@ -44,6 +45,14 @@ func (p *Part) sameKey(target, format string) string {
 		terms[i] = target + "." + p.Columns[place] + " = " + terms[i]
 	}
 	return strings.Join(terms, " and ")
+}
+
+// Analyze tells the planner how many rows and keys there are.
+func (p *Part) Analyze() string {
+	if len(p.Key) == 0 {
+		return "analyze " + p.Staging + " (o)"
+	}
+	return "analyze " + p.Staging + " (o, " + p.keys("c{c}") + ")"
 }
 
 // Truncation finds the last change that empties the table: one row with its number, or null.
@@ -159,11 +168,4 @@ func (p *Part) setTo(values []string) []string {
 	return out
 }
 
-func (p *Part) isKey(column int) bool {
-	for _, place := range p.Key {
-		if place == column {
-			return true
-		}
-	}
-	return false
-}
+func (p *Part) isKey(column int) bool { return slices.Contains(p.Key, column) }

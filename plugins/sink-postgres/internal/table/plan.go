@@ -46,7 +46,7 @@ func (p *planner) fail(format string, args ...any) {
 }
 
 func (p *planner) change(text, sql string) {
-	p.changes = append(p.changes, Change{Object: p.Name.String(), Text: text, SQL: sql})
+	p.changes = append(p.changes, Change{Object: p.String(), Text: text, SQL: sql})
 }
 
 // Plan says what a table lacks, and every reason why it can't be had. It changes nothing.

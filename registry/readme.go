@@ -130,7 +130,7 @@ func (s *setting) rows(b *strings.Builder, path string) {
 		case p.Items != nil && len(p.Items.Properties) > 0:
 			p.Items.rows(b, at+"[].")
 		default:
-			p.setting.rows(b, at+".")
+			p.rows(b, at+".")
 		}
 	}
 }

@@ -74,7 +74,7 @@ between the lines that are marked for it; with --check, a README that says somet
 
 // writeReadme brings a README up to what a manifest says.
 func writeReadme(m registry.Manifest, path string, check bool) error {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // the user names it
 	if err != nil {
 		return usageError{err}
 	}
@@ -87,7 +87,7 @@ func writeReadme(m registry.Manifest, path string, check bool) error {
 	case check:
 		return fmt.Errorf("%s does not say what the plugin says: run the command without --check", path)
 	}
-	return os.WriteFile(path, []byte(current), 0o600)
+	return os.WriteFile(path, []byte(current), 0o600) //nolint:gosec // the user names it
 }
 
 // withProject opens the project without starting servers.

@@ -1,6 +1,7 @@
 package cdc_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"syscall"
@@ -54,19 +55,20 @@ func (b *bank) look() {
 	if r.Code != 0 { // there is nothing yet, or who kept the servers up has just been killed
 		return
 	}
-	var accounts int
-	var a, br, te, h int64
-	text := strings.NewReplacer(`"`, "", "\n", "").Replace(r.Out)
-	if _, err := fmt.Sscanf(text[strings.Index(text, "accounts"):], "accounts: %d, a: %d, b: %d, t: %d, h: %d", &accounts, &a, &br, &te, &h); err != nil {
-		b.t.Logf("sums: %v in %s", err, r.Out)
-		return
+	var rows []struct {
+		Accounts   int64
+		A, B, T, H json.Number // null as long as a table is empty, text where it is large
 	}
-	equal := accounts == b.load.scale*100_000 && a == br && a == te && a == h
+	if err := json.Unmarshal([]byte(r.Out), &rows); err != nil || len(rows) != 1 {
+		b.t.Fatalf("sums: %v in %s", err, r.Out)
+	}
+	at := rows[0]
+	equal := at.Accounts == int64(b.load.scale)*100_000 && at.A == at.B && at.A == at.T && at.A == at.H
 	if equal {
 		b.agreed = true
 		b.looks++
 	} else if b.agreed {
-		b.t.Errorf("the books don't agree: %s", text)
+		b.t.Errorf("the books don't agree: %+v", at)
 	}
 }
 

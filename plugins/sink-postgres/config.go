@@ -14,7 +14,7 @@ import (
 
 // Config is what operators write.
 type Config struct {
-	DSN    sdk.Secret `json:"dsn" jsonschema:"required" jsonschema_description:"Connection string: postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=ca.pem, or keyword=value pairs."`
+	DSN    sdk.Secret `json:"dsn" jsonschema:"required" jsonschema_description:"Connection string: postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=ca.pem, or keyword=value pairs. Not through a pooler in transaction mode."`
 	Schema string     `json:"schema,omitempty" jsonschema:"default=public" jsonschema_description:"Schema of the tables."`
 	Table  string     `json:"table,omitempty" jsonschema:"default={stream}" jsonschema_description:"Name of a stream's table; {stream} stands for the stream's name. Two streams can't have one table."`
 
@@ -26,7 +26,7 @@ type Config struct {
 
 	Create *bool             `json:"create,omitempty" jsonschema:"default=true" jsonschema_description:"Create missing tables, the schema and the ledger. With false they must be there."`
 	Evolve *bool             `json:"evolve,omitempty" jsonschema:"default=true" jsonschema_description:"Add missing columns and the key's index, and widen types. With false they must be there, and values that a narrower type can't hold are rejected."`
-	Types  map[string]string `json:"types,omitempty" jsonschema_description:"Types, in SQL, of columns that are made: by column, or by stream.column."`
+	Types  map[string]string `json:"types,omitempty" jsonschema_description:"Types, in SQL, of columns that are made: by column, or by stream.column, for instance code: varchar(5) or orders.place: inet."`
 	Ledger string            `json:"ledger,omitempty" jsonschema:"default=_qanat_ledger" jsonschema_description:"Table that keeps each flow's last mark, in the same schema."`
 }
 

@@ -18,9 +18,9 @@ import (
 // Config is what operators write.
 type Config struct {
 	DSN  sdk.Secret `json:"dsn" jsonschema:"required" jsonschema_description:"Connection string: postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=ca.pem, or keyword=value pairs."`
-	Mode string     `json:"mode,omitempty" jsonschema:"default=full,enum=full,enum=incremental,enum=cdc" jsonschema_description:"full reads each table once, as of one moment; incremental reads rows whose cursor column has grown; cdc reads each table and then every change."`
+	Mode string     `json:"mode,omitempty" jsonschema:"default=full,enum=full,enum=incremental,enum=cdc" jsonschema_description:"full reads each table once, as of one moment; incremental reads rows whose cursor column has grown; cdc reads each table and then every change. A pipeline keeps its mode."`
 
-	Tables   []string                 `json:"tables,omitempty" jsonschema_description:"Tables to read: schema.table with the wildcards * and ?; without a dot in schema public. By default all ordinary and partitioned tables that the role may read."`
+	Tables   []string                 `json:"tables,omitempty" jsonschema_description:"Tables to read: schema.table with the wildcards * and ?; without a dot in schema public; a part in double quotes is taken by the letter. By default all ordinary and partitioned tables that the role may read, in mode cdc without unlogged ones; partitions are read with their root."`
 	Exclude  []string                 `json:"exclude,omitempty" jsonschema_description:"Tables to leave out, as in tables."`
 	PerTable map[string]TableSettings `json:"per_table,omitempty" jsonschema_description:"Settings of single tables, by schema.table."`
 	Cursor   *Cursor                  `json:"cursor,omitempty" jsonschema_description:"The cursor of all tables that have none of their own; mode incremental."`
@@ -40,7 +40,7 @@ type Config struct {
 
 // TableSettings are those of one table.
 type TableSettings struct {
-	Stream  string   `json:"stream,omitempty" jsonschema_description:"Name of the stream; by default the table's, with the schema's and an underscore before it unless that is public."`
+	Stream  string   `json:"stream,omitempty" jsonschema_description:"Name of the stream; by default the table's, with the schema's and an underscore before it unless that is public, in lower case, other characters than a-z0-9_- as _. Two tables with one name are an error."`
 	Columns []string `json:"columns,omitempty" jsonschema_description:"Columns to read; all by default. The key must be among them."`
 	Where   string   `json:"where,omitempty" jsonschema_description:"Condition in SQL that rows must meet; not in mode cdc, where a publication may have a filter."`
 	Key     []string `json:"key,omitempty" jsonschema_description:"Columns that identify a row, of a table that has no primary key; not in mode cdc."`

@@ -213,7 +213,7 @@ func TestHollowFilesAreWrittenAgain(t *testing.T) {
 	for i, c := range []struct {
 		gone      int64
 		compacted int64
-	}{{29, 0}, {30, 1}} {
+	}{{19, 0}, {20, 1}} {
 		var e edit
 		for i := range c.gone {
 			e.gone = append(e.gone, account{"x", i})
@@ -223,7 +223,7 @@ func TestHollowFilesAreWrittenAgain(t *testing.T) {
 			t.Errorf("%d rows gone: report %+v", c.gone, report)
 		}
 	}
-	if rows := balancesOf(t, d, zone.ScanRequest{}); len(rows) != 70 {
+	if rows := balancesOf(t, d, zone.ScanRequest{}); len(rows) != 80 {
 		t.Errorf("%d rows", len(rows))
 	}
 	if _, err := d.Files(t.Context(), 0); err != nil {

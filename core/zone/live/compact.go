@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"math/bits"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -15,10 +16,10 @@ type stretch struct{ from, to int }
 
 // compact leaves out the rows of a batch whose bits are not set. Most rows are kept, so they are copied by stretches; Arrow's own filter
 // copies value by value, and does so here for columns of rare types.
-func compact(ctx context.Context, b arrow.RecordBatch, bits []byte) (arrow.RecordBatch, error) {
+func compact(ctx context.Context, b arrow.RecordBatch, mask []byte) (arrow.RecordBatch, error) {
 	rows := int(b.NumRows())
-	kept := bitutil.CountSetBits(bits, 0, rows)
-	stretches := stretchesOf(bits, rows)
+	kept := bitutil.CountSetBits(mask, 0, rows)
+	stretches := stretchesOf(mask, rows)
 	alloc := compute.GetAllocator(ctx)
 	columns := make([]arrow.Array, 0, b.NumCols())
 	defer func() {
@@ -27,7 +28,7 @@ func compact(ctx context.Context, b arrow.RecordBatch, bits []byte) (arrow.Recor
 		}
 	}()
 	for _, c := range b.Columns() {
-		out, err := compactColumn(ctx, alloc, c, bits, stretches, kept)
+		out, err := compactColumn(ctx, alloc, c, mask, stretches, kept)
 		if err != nil {
 			return nil, err
 		}
@@ -36,25 +37,28 @@ func compact(ctx context.Context, b arrow.RecordBatch, bits []byte) (arrow.Recor
 	return array.NewRecordBatch(b.Schema(), columns, int64(kept)), nil
 }
 
-func stretchesOf(bits []byte, rows int) []stretch {
+func stretchesOf(mask []byte, rows int) []stretch {
 	var out []stretch
-	for row := 0; row < rows; {
-		for row < rows && !bitutil.BitIsSet(bits, row) {
-			row++
-		}
-		from := row
-		for row < rows && bitutil.BitIsSet(bits, row) {
-			row++
-		}
-		if row > from {
-			out = append(out, stretch{from, row})
-		}
+	for row := next(mask, 0, rows, 0); row < rows; {
+		end := next(mask, row, rows, 0xff)
+		out = append(out, stretch{row, end})
+		row = next(mask, end, rows, 0)
 	}
 	return out
 }
 
+// next is the first row from one on whose bit is set; with flip 0xff, is not.
+func next(mask []byte, row, rows int, flip byte) int {
+	for ; row < rows; row = (row/8 + 1) * 8 {
+		if rest := (mask[row/8] ^ flip) >> (row % 8); rest != 0 {
+			return min(rows, row+bits.TrailingZeros8(rest))
+		}
+	}
+	return rows
+}
+
 func compactColumn(
-	ctx context.Context, alloc memory.Allocator, c arrow.Array, bits []byte, stretches []stretch, kept int,
+	ctx context.Context, alloc memory.Allocator, c arrow.Array, mask []byte, stretches []stretch, kept int,
 ) (arrow.Array, error) {
 	data := c.Data()
 	var buffers []*memory.Buffer
@@ -63,11 +67,11 @@ func compactColumn(
 		buffers = compactTexts(alloc, data, stretches, kept)
 	case arrow.FixedWidthDataType:
 		if t.BitWidth()%8 != 0 || t.ID() == arrow.EXTENSION || t.ID() == arrow.DICTIONARY || arrow.IsNested(t.ID()) {
-			return filtered(ctx, c, bits)
+			return filtered(ctx, c, mask)
 		}
 		buffers = []*memory.Buffer{nil, compactFixed(alloc, data, t.BitWidth()/8, stretches, kept)}
 	default:
-		return filtered(ctx, c, bits)
+		return filtered(ctx, c, mask)
 	}
 	nulls := 0
 	if c.NullN() > 0 {
@@ -84,10 +88,10 @@ func compactColumn(
 }
 
 // filtered is Arrow's own way.
-func filtered(ctx context.Context, c arrow.Array, bits []byte) (arrow.Array, error) {
-	mask := array.NewBoolean(c.Len(), memory.NewBufferBytes(bits), nil, 0)
-	defer mask.Release()
-	return compute.FilterArray(ctx, c, mask, *compute.DefaultFilterOptions())
+func filtered(ctx context.Context, c arrow.Array, mask []byte) (arrow.Array, error) {
+	keep := array.NewBoolean(c.Len(), memory.NewBufferBytes(mask), nil, 0)
+	defer keep.Release()
+	return compute.FilterArray(ctx, c, keep, *compute.DefaultFilterOptions())
 }
 
 func room(alloc memory.Allocator, bytes int) *memory.Buffer {

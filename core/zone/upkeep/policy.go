@@ -21,14 +21,14 @@ type Compact struct {
 	Below  int64 // a file with fewer bytes is small
 	Files  int   // so many that lie together are put together
 	Target int64 // size of the files that are made
-	// Deleted is how many percent of a file's rows must be deleted for it to be written again without them, whatever its size: 30, if
+	// Deleted is how many percent of a file's rows must be deleted for it to be written again without them, whatever its size: 20, if
 	// it is 0; never, if it is less.
 	Deleted int
 }
 
 const (
 	convertDefault = 10
-	deletedDefault = 30
+	deletedDefault = 20
 )
 
 func (p Policy) convert() int {

@@ -19,9 +19,16 @@ type deletes struct {
 	at    Positions
 }
 
-// deletes reads vectors, and keys if they are not too many: then the rows are looked for beforehand.
-func (r Request) deletes(ctx context.Context) (deletes, error) {
-	d := deletes{at: Positions{}}
+// loading reads what deletes rows while the first file is opened.
+type loading struct {
+	held    bool // keys are, in memory, to compare rows with
+	cancel  context.CancelFunc
+	done    chan struct{}
+	deletes deletes
+	err     error
+}
+
+func (r Request) load(ctx context.Context) *loading {
 	data := make([]Entry, len(r.Parts))
 	for i, p := range r.Parts {
 		data[i] = p.Entry
@@ -32,17 +39,38 @@ func (r Request) deletes(ctx context.Context) (deletes, error) {
 		rows += k.File.Count()
 	}
 	limit := cmp.Or(r.MostKeys, keysAtATime)
+	l := &loading{held: len(keys) > 0 && rows <= limit, done: make(chan struct{})}
+	ctx, l.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(l.done)
+		l.deletes, l.err = r.deletes(ctx, keys, data, l.held, limit)
+	}()
+	return l
+}
+
+func (l *loading) wait() (deletes, error) {
+	<-l.done
+	return l.deletes, l.err
+}
+
+func (l *loading) stop() {
+	l.cancel()
+	<-l.done
+}
+
+// deletes reads vectors, and keys if they are to be held: else the rows are looked for beforehand.
+func (r Request) deletes(ctx context.Context, keys, data []Entry, held bool, limit int64) (deletes, error) {
+	d := deletes{at: Positions{}}
 	var err error
 	switch {
-	case len(keys) == 0:
-	case rows <= limit:
+	case held:
 		reader, failure := newKeyReader(r.Table, r.Key)
 		if failure != nil {
 			return d, failure
 		}
 		d.names = reader.names
 		d.keyIndex, err = reader.index(ctx, keys)
-	default:
+	case len(keys) > 0:
 		d.at, err = locate(ctx, r.Table, r.Key, keys, data, limit)
 	}
 	if err != nil {

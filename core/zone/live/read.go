@@ -42,13 +42,10 @@ type Request struct {
 // Read gives the rows that are there, with the columns of the schema by name. The receiver releases the batches; none is empty.
 func Read(ctx context.Context, r Request) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
-		d, err := r.deletes(ctx)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
+		l := r.load(ctx)
+		defer l.stop()
 		for _, run := range runs(r.Parts) {
-			if !r.readRun(ctx, d, run, yield) {
+			if !r.readRun(ctx, l, run, yield) {
 				return
 			}
 		}
@@ -73,23 +70,23 @@ func runs(parts []Part) [][]Part {
 }
 
 // readRun reads files one after the other as they are, and counts rows to know where each begins.
-func (r Request) readRun(ctx context.Context, d deletes, run []Part, yield func(arrow.RecordBatch, error) bool) bool {
-	batches, err := r.open(ctx, d, run)
+func (r Request) readRun(ctx context.Context, l *loading, run []Part, yield func(arrow.RecordBatch, error) bool) bool {
+	batches, err := r.open(ctx, l.held, run)
 	if err != nil {
 		yield(nil, err)
 		return false
 	}
-	f := newFilter(r, d, run[0])
+	var f *filter
 	for b, err := range batches {
 		if err != nil {
 			yield(nil, err)
 			return false
 		}
-		if f.done() && len(run) > 1 {
-			run = run[1:]
-			f = newFilter(r, d, run[0])
+		f, run, err = r.filterOf(l, f, run)
+		var out arrow.RecordBatch
+		if err == nil {
+			out, err = f.next(ctx, b)
 		}
-		out, err := f.next(ctx, b)
 		b.Release()
 		if err == nil && out == nil {
 			continue
@@ -102,21 +99,35 @@ func (r Request) readRun(ctx context.Context, d deletes, run []Part, yield func(
 		yield(nil, context.Cause(ctx))
 		return false
 	}
-	if len(run) > 1 || !f.done() {
-		yield(nil, fmt.Errorf("file %q: %d rows were read, its manifest says %d", f.part.File.FilePath(), f.first, f.part.File.Count()))
+	if len(run) > 1 || f == nil || !f.done() {
+		yield(nil, fmt.Errorf("file %q has fewer rows than the %d that its manifest says", run[0].File.FilePath(), run[0].File.Count()))
 		return false
 	}
 	return true
 }
 
+// filterOf is the filter of the file that the next batch is of, and the files from that one on.
+func (r Request) filterOf(l *loading, f *filter, run []Part) (*filter, []Part, error) {
+	switch {
+	case f != nil && (!f.done() || len(run) == 1):
+		return f, run, nil
+	case f != nil:
+		run = run[1:]
+	}
+	d, err := l.wait()
+	return newFilter(r, d, run[0]), run, err
+}
+
 // open reads files without looking at what is deleted of them.
-func (r Request) open(ctx context.Context, d deletes, run []Part) (iter.Seq2[arrow.RecordBatch, error], error) {
+func (r Request) open(ctx context.Context, withKey bool, run []Part) (iter.Seq2[arrow.RecordBatch, error], error) {
 	columns := fieldNames(r.Schema)
-	for _, more := range [][]string{r.More, d.names} {
-		for _, name := range more {
-			if !slices.Contains(columns, name) {
-				columns = append(columns, name)
-			}
+	more := r.More
+	if withKey {
+		more = slices.Concat(more, r.Key)
+	}
+	for _, name := range more {
+		if !slices.Contains(columns, name) {
+			columns = append(columns, name)
 		}
 	}
 	atATime := 1

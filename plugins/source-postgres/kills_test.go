@@ -25,7 +25,7 @@ type moment struct {
 	n    int
 	fate pgtest.Fate // of what it was saying to the server, for moments that are statements
 	late bool        // counted only once all tables have been read
-	cuts bool        // until then connections break again and again
+	cuts bool        // until then connections break again and again, once all tables have been read
 }
 
 const status = "status" // a message of the protocol that confirms
@@ -39,6 +39,9 @@ var statements = [3][]string{
 	{"start_replication", "txid_current_snapshot", "access share mode", "copy (", "pg_logical_emit_message", status},
 	{"start_replication", "pg_logical_emit_message", status, status},
 }
+
+// once are statements whose text comes once on a connection, if at all.
+var once = map[string]bool{"create_replication_slot": true, "start_replication": true, "txid_current_snapshot": true, "pg_logical_emit_message": true}
 
 // some is a moment that is likely to come.
 func (h *history) some() moment {
@@ -58,7 +61,7 @@ func (h *history) some() moment {
 		m.what = "time"
 	case 1, 2, 3, 4:
 		m.what = statements[phase][h.random.IntN(len(statements[phase]))]
-		if m.what == "start_replication" || m.what == "create_replication_slot" {
+		if once[m.what] {
 			m.n = 1
 		}
 	default:
@@ -228,6 +231,12 @@ func (h *history) live(until moment, share int, enough func(at sdk.Position) boo
 	}
 }
 
+func (l *life) inStream() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.streams && !l.dead
+}
+
 func (l *life) alive() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -263,7 +272,7 @@ func (l *life) wait(ended chan error, enough func(sdk.Position) bool) error {
 	for {
 		select {
 		case <-cuts.C:
-			if l.until.cuts {
+			if l.until.cuts && l.inStream() {
 				l.proxy.Cut()
 				l.proxy.Mend()
 			}

@@ -19,7 +19,7 @@ func TestHistoryIsThatOfApplyingChangeByChange(t *testing.T) {
 	t.Parallel()
 	seeds, units := uint64(4), 10
 	if os.Getenv("QANAT_SLOW") != "" {
-		seeds, units = 40, 25
+		seeds, units = 16, 15
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

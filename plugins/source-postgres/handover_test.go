@@ -149,7 +149,7 @@ func TestACommitThatWaitsForAStandbyIsNotLostByAKill(t *testing.T) {
 	eventually(t, "the commit waits for the standby", func() bool {
 		return one[bool](t, s, "select exists (select from pg_stat_activity where wait_event = 'SyncRep' and datname = current_database())")
 	})
-	target := one[string](t, s, "select pg_current_wal_insert_lsn()::text")
+	target := s.target(t)
 	between := s.follow(t, config, last(t, first), nil)
 	eventually(t, "the stream passed the commit", func() bool {
 		return between.at() != nil && !s.behind(t, positionLSN(t, between.at()), target)
@@ -157,6 +157,7 @@ func TestACommitThatWaitsForAStandbyIsNotLostByAKill(t *testing.T) {
 	between.kill()
 	kept := fold(t, fold(t, nil, streamRows(t, first, "t"), "id"), between.changes("t"), "id")
 	r := s.follow(t, config, between.at(), nil)
+	s.target(t)
 	eventually(t, "the read goes on", func() bool { return r.at() != nil })
 	s.exec(t, "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep' and datname = current_database()")
 	if err := <-committed; err != nil {

@@ -20,7 +20,7 @@ func (s *site) behind(t testing.TB, place, other string) bool {
 func (s *site) noise(t testing.TB) string {
 	t.Helper()
 	s.exec(t, "insert into noise select repeat(md5(i::text), 30) from generate_series(1, 2000) i")
-	return one[string](t, s, "select pg_current_wal_lsn()::text")
+	return s.target(t)
 }
 
 func TestAQuietDatabaseLetsTheLogGo(t *testing.T) {

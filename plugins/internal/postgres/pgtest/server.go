@@ -35,6 +35,7 @@ const (
 // defaults of settings: a test's own come after them and win.
 var defaults = []string{
 	"wal_level=logical", "max_replication_slots=20", "max_wal_senders=20", "max_connections=100", "fsync=off", "log_min_messages=fatal",
+	"shared_buffers=32MB", "autovacuum=off", "jit=off", // a server for each of many packages at once is a small one
 }
 
 // Server is a PostgreSQL server on loopback.

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +14,9 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// tailBytes are read with the size: they hold a Parquet footer, and the whole of a
-// small file.
-const tailBytes = 64 << 10
+// tailBytes are read with the size: they hold a Parquet footer, and the whole of a small file, such as a unit of ten thousand rows leaves,
+// which else takes a request for each column.
+const tailBytes = 256 << 10
 
 // file reads an object. ReadAt may be called concurrently; Read and Seek may not.
 type file struct {
@@ -50,7 +51,9 @@ func (f *file) measure() (int64, []byte, error) {
 		}
 		size = o.Size
 		_, total, _ = strings.Cut(header.Get("Content-Range"), "/")
-		tail, err = io.ReadAll(body)
+		read := bytes.NewBuffer(make([]byte, 0, min(max(o.Size, 0), tailBytes)+bytes.MinRead))
+		_, err = read.ReadFrom(body)
+		tail = read.Bytes()
 		return errors.Join(err, body.Close())
 	})
 	if hasCode(err, "InvalidRange") {

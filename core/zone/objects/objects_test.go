@@ -85,7 +85,7 @@ func TestFilesOfEverySizeAreReadBack(t *testing.T) {
 	t.Parallel()
 	_, location := store(t)
 	f := fileIO(t.Context(), t, location)
-	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 300 << 10, 8 << 20, 8<<20 + 1, 20 << 20} {
+	for _, size := range []int{0, 1, 64 << 10, 256 << 10, 256<<10 + 1, 300 << 10, 8 << 20, 8<<20 + 1, 20 << 20} {
 		name, want := location+"/data/"+uuid.NewString(), noise(size)
 		w, err := f.Create(name)
 		if err != nil {

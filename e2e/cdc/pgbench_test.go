@@ -14,7 +14,7 @@ func TestTablesFollowTheirSourceWhateverIsKilled(t *testing.T) {
 	t.Parallel()
 	scale, clients, rate, strikes := 1, 4, 100, 8
 	if slow() {
-		scale, clients, rate, strikes = 10, 8, 0, 40
+		scale, clients, rate, strikes = 10, 8, 300, 40
 	}
 	random := dice(t)
 	server := rig.Postgres(t, source...)

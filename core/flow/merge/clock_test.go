@@ -81,21 +81,7 @@ func TestTimeDoesNotGoBack(t *testing.T) {
 			if _, err := m.Add(t.Context(), batch); err != nil {
 				t.Fatal(err)
 			}
-			var got []string
-			for p, err := range m.Parts(t.Context()) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				for row := 0; p.Versions != nil && row < int(p.Versions.NumRows()); row++ {
-					id, from, to := p.Versions.Column(0).(*array.Int64), p.Versions.Column(1).(*array.Timestamp), p.Versions.Column(2).(*array.Timestamp)
-					line := fmt.Sprintf("%d [%d,", id.Value(row), from.Value(row))
-					if to.IsValid(row) {
-						line += fmt.Sprint(int64(to.Value(row)))
-					}
-					got = append(got, line+")")
-				}
-			}
-			if diff := cmp.Diff(c.want, slices.Sorted(slices.Values(got))); diff != "" {
+			if diff := cmp.Diff(c.want, intervals(t, m)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			if until := m.Until().UnixMicro(); until != c.until {
@@ -106,4 +92,25 @@ func TestTimeDoesNotGoBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// intervals are when versions held.
+func intervals(t *testing.T, m *Merge) []string {
+	t.Helper()
+	var out []string
+	for p, err := range m.Parts(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for row := 0; p.Versions != nil && row < int(p.Versions.NumRows()); row++ {
+			id, from, to := p.Versions.Column(0).(*array.Int64), p.Versions.Column(1).(*array.Timestamp), p.Versions.Column(2).(*array.Timestamp)
+			line := fmt.Sprintf("%d [%d,", id.Value(row), from.Value(row))
+			if to.IsValid(row) {
+				line += fmt.Sprint(int64(to.Value(row)))
+			}
+			out = append(out, line+")")
+		}
+	}
+	slices.Sort(out)
+	return out
 }

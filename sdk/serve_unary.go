@@ -83,6 +83,7 @@ func (s *server) Discover(ctx context.Context, req *pluginv1.DiscoverRequest) (*
 	for _, stream := range streams {
 		out := &pluginv1.Stream{
 			Name: stream.Name, Description: stream.Description, Key: stream.Key, Tags: stream.Tags, EstimatedRows: stream.EstimatedRows,
+			Query: stream.Query, Note: stream.Note,
 			External: &pluginv1.ExternalDataset{Namespace: stream.External.Namespace, Name: stream.External.Name},
 		}
 		if stream.Schema != nil {

@@ -77,6 +77,9 @@ type Stream struct {
 	Tags          []string
 	External      ExternalDataset
 	EstimatedRows int64 // 0 when unknown
+	// Query is what the system is asked for the rows, in its own language, for people to read; without secrets. Note is what they should
+	// know of what is read, and of what is not.
+	Query, Note string
 }
 
 // ExternalDataset names a dataset outside of Qanat by the OpenLineage naming rules (https://openlineage.io/docs/spec/naming),

@@ -54,6 +54,12 @@ func printPlan(out io.Writer, p *plan.Plan, columns bool) {
 		}
 		for _, in := range f.Inputs {
 			say("  read     %s", inputText(in))
+			if in.Query != "" {
+				say("    by       %s", strings.Join(strings.Fields(in.Query), " "))
+			}
+			if in.Note != "" {
+				say("    note     %s", in.Note)
+			}
 		}
 		for _, action := range f.Provision {
 			say("  provide  %s", action)

@@ -39,7 +39,7 @@ func (m *maker) landing(ctx context.Context) error {
 	var changes []sdk.SchemaChange
 	names := map[string]string{}
 	for _, s := range streams {
-		input := Input{Name: s.Name, Columns: columnsOf(s.Schema), EstimatedRows: s.EstimatedRows}
+		input := Input{Name: s.Name, Columns: columnsOf(s.Schema), EstimatedRows: s.EstimatedRows, Query: s.Query, Note: s.Note}
 		names[s.Name] = s.Name
 		if s.External.Name != "" {
 			input.External = &s.External

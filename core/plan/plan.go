@@ -49,6 +49,8 @@ type Input struct {
 	Columns       []Column             `json:"columns,omitempty"` // empty when they are known only by reading
 	EstimatedRows int64                `json:"estimated_rows,omitempty"`
 	Changes       bool                 `json:"changes,omitempty"` // what is read of a dataset with a key: its net changes
+	Query         string               `json:"query,omitempty"`   // what a source asks its system for
+	Note          string               `json:"note,omitempty"`
 }
 
 // Column is a column of a schema.

@@ -101,6 +101,7 @@ func streamsOf(response *pluginv1.DiscoverResponse) ([]sdk.Stream, error) {
 		out := sdk.Stream{
 			Name: s.GetName(), Description: cut(s.GetDescription()), Key: s.GetKey(), Tags: s.GetTags(),
 			External: external(s.GetExternal()), EstimatedRows: max(0, s.GetEstimatedRows()),
+			Query: cut(s.GetQuery()), Note: cut(s.GetNote()),
 		}
 		if len(s.GetSchema()) > 0 {
 			schema, err := schemaOf(s.GetSchema(), s.GetKey())

@@ -54,10 +54,40 @@ func (s *Source) Streams(ctx context.Context) ([]sdk.Stream, error) {
 	for i, t := range tables {
 		out[i] = sdk.Stream{
 			Name: t.Stream, Description: t.Doc, Schema: s.emitted(t), Key: t.names, Tags: []string{"postgres", s.config.Mode}, EstimatedRows: t.Rows,
-			External: sdk.ExternalDataset{Namespace: s.server.Namespace(), Name: s.origin(t)},
+			External: sdk.ExternalDataset{Namespace: s.server.Namespace(), Name: s.origin(t)}, Query: s.query(t), Note: s.note(),
 		}
 	}
 	return out, nil
+}
+
+// query is what the server is asked for the rows of a table, but for where a piece of them begins and ends.
+func (s *Source) query(t *table) string {
+	sql := "select " + t.SelectSQL() + " from " + t.From() + t.Where()
+	c := t.settings.Cursor
+	if c == nil {
+		c = s.config.Cursor
+	}
+	switch {
+	case s.config.Mode == position.Incremental && c != nil:
+		var columns []string
+		for _, name := range append([]string{c.Column}, t.names...) {
+			columns = append(columns, pgx.Identifier{name}.Sanitize())
+		}
+		return sql + " order by " + strings.Join(columns, ", ")
+	case t.Key != nil:
+		return sql + " order by " + t.Key.SQL()
+	}
+	return sql
+}
+
+func (s *Source) note() string {
+	switch s.config.Mode {
+	case position.Incremental:
+		return "from the cursor's last value less its look-back on; deletes are not seen, nor changes that leave the cursor as it is"
+	case position.CDC:
+		return "once, as of the slot's beginning; then every change that is committed"
+	}
+	return "once, as of one moment"
 }
 
 // emitted is the schema of what is emitted of a table.

@@ -80,9 +80,10 @@ func (p *Process) streams(response *pluginv1.DiscoverResponse) ([]sdk.Stream, er
 			return nil, violation("stream %q is listed twice", s.GetName())
 		}
 		seen[s.GetName()] = true
-		p.say(s.GetName(), s.GetDescription(), s.GetExternal().GetNamespace(), s.GetExternal().GetName())
+		p.say(s.GetName(), s.GetDescription(), s.GetQuery(), s.GetNote(), s.GetExternal().GetNamespace(), s.GetExternal().GetName())
 		out := sdk.Stream{
 			Name: s.GetName(), Description: s.GetDescription(), Key: s.GetKey(), Tags: s.GetTags(), EstimatedRows: s.GetEstimatedRows(),
+			Query: s.GetQuery(), Note: s.GetNote(),
 			External: sdk.ExternalDataset{Namespace: s.GetExternal().GetNamespace(), Name: s.GetExternal().GetName()},
 		}
 		if len(s.GetSchema()) > 0 {

@@ -776,6 +776,10 @@ type Stream struct {
 	External *ExternalDataset `protobuf:"bytes,6,opt,name=external,proto3" json:"external,omitempty"`
 	// Estimated rows, 0 when unknown.
 	EstimatedRows int64 `protobuf:"varint,7,opt,name=estimated_rows,json=estimatedRows,proto3" json:"estimated_rows,omitempty"`
+	// What the system is asked for the rows, in its own language, for people to read.
+	Query string `protobuf:"bytes,8,opt,name=query,proto3" json:"query,omitempty"`
+	// What people should know of what is read, and of what is not.
+	Note          string `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -857,6 +861,20 @@ func (x *Stream) GetEstimatedRows() int64 {
 		return x.EstimatedRows
 	}
 	return 0
+}
+
+func (x *Stream) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *Stream) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
 }
 
 // ExternalDataset names a dataset outside of Qanat by the OpenLineage naming rules.
@@ -3231,7 +3249,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\ascratch\x18\x02 \x01(\tR\ascratch\x12\x18\n" +
 	"\astreams\x18\x03 \x03(\tR\astreams\x12\x16\n" +
 	"\x06remove\x18\x04 \x01(\bR\x06remove\x12\x17\n" +
-	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"\xe1\x01\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"\x8b\x02\n" +
 	"\x06Stream\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x16\n" +
@@ -3239,7 +3257,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\x03key\x18\x04 \x03(\tR\x03key\x12\x12\n" +
 	"\x04tags\x18\x05 \x03(\tR\x04tags\x12<\n" +
 	"\bexternal\x18\x06 \x01(\v2 .qanat.plugin.v1.ExternalDatasetR\bexternal\x12%\n" +
-	"\x0eestimated_rows\x18\a \x01(\x03R\restimatedRows\"C\n" +
+	"\x0eestimated_rows\x18\a \x01(\x03R\restimatedRows\x12\x14\n" +
+	"\x05query\x18\b \x01(\tR\x05query\x12\x12\n" +
+	"\x04note\x18\t \x01(\tR\x04note\"C\n" +
 	"\x0fExternalDataset\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"F\n" +

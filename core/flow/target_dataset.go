@@ -242,6 +242,9 @@ func (t *datasetTarget) commit(ctx context.Context, u *unit) (map[string]ledger.
 }
 
 func (t *datasetTarget) commitOutput(ctx context.Context, out *datasetOutput, u *unit, rows int64) (ledger.Output, error) {
+	if mark, _ := out.dataset.Mark(u.flow); out.stage == nil && rows > 0 && u.Decision == promote && max(out.holds, mark.Seq) < u.Seq {
+		return ledger.Output{}, sdk.Fatal(fmt.Errorf("dataset %q: unit %d has %d rows, and none of them is there or staged", out.dataset.Name(), u.Seq, rows))
+	}
 	files, err := out.finish(ctx)
 	if err != nil {
 		return ledger.Output{}, err

@@ -152,11 +152,14 @@ func (t *datasetTarget) commitKeyed(ctx context.Context, u *unit, written map[st
 func (t *datasetTarget) commitStream(
 	ctx context.Context, s *keyed.Stream, u *unit, stream string, written map[string]ledger.Output,
 ) error {
+	rows, changes := s.Datasets()
+	if u.Rows[stream] > 0 && u.Decision == promote && !s.Has(u.mark()) {
+		return sdk.Fatal(fmt.Errorf("dataset %q: unit %d has %d rows, and none of them is there or staged", rows.Name(), u.Seq, u.Rows[stream]))
+	}
 	done, err := s.Commit(ctx, t.request(u))
 	if err != nil {
 		return err
 	}
-	rows, changes := s.Datasets()
 	written[rows.Name().String()] = ledger.Output{UUID: rows.UUID(), Snapshot: done.Dataset.ID, Rows: u.Rows[stream], Bytes: done.Bytes}
 	written[changes.Name().String()] = ledger.Output{
 		UUID: changes.UUID(), Snapshot: done.Changes.ID, Rows: done.ChangeRows, Bytes: done.ChangeBytes,

@@ -148,6 +148,15 @@ func (s *Stream) Write(ctx context.Context, rows arrow.RecordBatch) ([]merge.Rej
 	return s.merge.Add(ctx, rows)
 }
 
+// Has says whether a unit is staged, or in both datasets already, so that Commit makes what it has visible.
+func (s *Stream) Has(unit zone.Mark) bool {
+	there := func(d *zone.Dataset) bool {
+		mark, _ := d.Mark(unit.Flow)
+		return mark.Seq >= unit.Seq
+	}
+	return s.staged != nil || s.holds || there(s.dataset) && there(s.changes)
+}
+
 // Committed is where a unit lies.
 type Committed struct {
 	Dataset, Changes        zone.Snapshot

@@ -8,7 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -27,12 +27,14 @@ var (
 	toKill = choose(os.Getenv(killVariable))
 	toStop = choose(os.Getenv(stopVariable))
 	trace  = open(os.Getenv(traceVariable))
+
+	passing sync.Mutex // guards the trace and the counts of passes
 )
 
 // choice is a point, and how many passes are left until it is due.
 type choice struct {
 	name   string
-	passes atomic.Int64
+	passes int64
 }
 
 type choices []*choice
@@ -45,9 +47,7 @@ func choose(list string) choices {
 		if err != nil {
 			n = 1
 		}
-		c := &choice{name: name}
-		c.passes.Store(n)
-		all = append(all, c)
+		all = append(all, &choice{name: name, passes: n})
 	}
 	return all
 }
@@ -56,7 +56,10 @@ func choose(list string) choices {
 func (all choices) due(name string) bool {
 	due := false
 	for _, c := range all {
-		due = name == c.name && c.passes.Add(-1) == 0 || due
+		if name == c.name {
+			c.passes--
+			due = due || c.passes == 0
+		}
 	}
 	return due
 }
@@ -74,6 +77,16 @@ func open(path string) *os.File {
 
 // Here dies or stands still if the point was chosen and this is the pass for it.
 func Here(name string) {
+	if pass(name) {
+		stop()
+	}
+}
+
+// pass dies, or says whether to stand still. Passes are one after the other, in the order of the trace: nobody passes a point while
+// the process dies.
+func pass(name string) bool {
+	passing.Lock()
+	defer passing.Unlock()
 	if trace != nil {
 		_, _ = trace.WriteString(name + "\n")
 	}
@@ -81,9 +94,7 @@ func Here(name string) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
-	if toStop.due(name) {
-		stop()
-	}
+	return toStop.due(name)
 }
 
 // stop signals its own thread, which is in the kernel at that moment: it does not come back before SIGCONT. The other threads of the

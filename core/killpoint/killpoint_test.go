@@ -4,20 +4,35 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/qanat-data/qanat/core/killpoint"
 )
 
+// childVariable makes the test's binary a process that passes points: "once" by one goroutine, "many" by many at once.
 const childVariable = "QANAT_KILLPOINT_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
+	switch os.Getenv(childVariable) {
+	case "once":
 		for range 3 {
 			killpoint.Here("one")
 			killpoint.Here("two")
 		}
+		os.Exit(0)
+	case "many":
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				for range 100 {
+					killpoint.Here("one")
+				}
+			})
+		}
+		all.Wait()
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -31,7 +46,7 @@ func child(t *testing.T, env ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(append(os.Environ(), childVariable+"=1"), env...)
+	cmd.Env = append(append(os.Environ(), childVariable+"=once"), env...)
 	return cmd
 }
 
@@ -65,6 +80,23 @@ func TestHereDiesOnThePassThatWasChosen(t *testing.T) {
 				t.Errorf("it passed %q, expected %q (%v)", got, want, err)
 			}
 		})
+	}
+}
+
+func TestNobodyPassesAPointWhileTheProcessDies(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		trace := filepath.Join(t.TempDir(), "trace")
+		cmd := child(t, childVariable+"=many", "QANAT_KILL_AT=one:700", "QANAT_KILL_TRACE="+trace)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if status := waited(t, cmd); status.Exited() || status.Signal() != syscall.SIGKILL {
+			t.Errorf("it ended with %v", status)
+		}
+		if got, err := os.ReadFile(trace); err != nil || strings.Count(string(got), "\n") != 700 {
+			t.Errorf("%d passes, expected 700 (%v)", strings.Count(string(got), "\n"), err)
+		}
 	}
 }
 

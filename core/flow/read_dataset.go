@@ -198,33 +198,64 @@ func (d *datasetReader) readNew(ctx context.Context, emit func(event) error) (bo
 	if err != nil {
 		return false, err
 	}
-	upto, err := d.next(ctx, views)
-	if err != nil || len(upto) == 0 {
+	next, err := d.next(ctx, views)
+	if err != nil || len(next.upto) == 0 {
 		return false, err
 	}
 	for i, view := range views {
 		for flow := range view.Seqs {
-			view.Seqs[flow] = min(view.Seqs[flow], upto[flow])
+			view.Seqs[flow] = min(view.Seqs[flow], next.upto[flow])
 		}
-		units := ranges(view, d.at.Datasets[view.Dataset])
-		if len(units) == 0 {
-			continue
-		}
-		opened, err := d.open(ctx, d.settings.Names[i], view, units)
+		rows, err := d.readUnits(ctx, d.settings.Names[i], view, emit)
 		if err != nil {
 			return false, err
 		}
-		for _, r := range opened {
-			if err := d.announce(r, emit); err != nil {
-				return false, err
-			}
-			if err := d.scan(r, emit); err != nil {
-				return false, err
-			}
+		if entered := next.rows[view.Dataset]; rows < entered {
+			return false, sdk.Retryable(&LostRowsError{Dataset: view.Dataset, Upto: next.upto, Entered: entered, Read: rows}, 0)
 		}
 	}
-	d.advance(upto)
+	d.advance(next.upto)
 	return true, d.checkpoint(emit)
+}
+
+// LostRowsError says that a dataset has fewer rows of some units than the ledger.
+type LostRowsError struct {
+	Dataset       string
+	Upto          map[string]int64 // the last of the units, by writing flow
+	Entered, Read int64            // rows
+}
+
+// Error implements error.
+func (e *LostRowsError) Error() string {
+	return fmt.Sprintf("dataset %q: the next units, up to %v, have %d rows by the ledger, but only %d are there; was the table changed by others?",
+		e.Dataset, e.Upto, e.Entered, e.Read)
+}
+
+// readUnits emits what is new of a dataset in a view, and returns how many rows that was.
+func (d *datasetReader) readUnits(ctx context.Context, name zone.Name, view ledger.View, emit func(event) error) (rows int64, err error) {
+	units := ranges(view, d.at.Datasets[view.Dataset])
+	if len(units) == 0 {
+		return 0, nil
+	}
+	opened, err := d.open(ctx, name, view, units)
+	if err != nil {
+		return 0, err
+	}
+	counting := func(e event) error {
+		if e.batch != nil {
+			rows += e.batch.Record.NumRows()
+		}
+		return emit(e)
+	}
+	for _, r := range opened {
+		if err := d.announce(r, emit); err != nil {
+			return rows, err
+		}
+		if err := d.scan(r, counting); err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
 }
 
 // advance moves the position of every input up. An input that was added later than others has its own way to go.
@@ -241,15 +272,23 @@ func (d *datasetReader) advance(upto map[string]int64) {
 	}
 }
 
+// reach is how far to read next.
+type reach struct {
+	upto map[string]int64 // by writing flow
+	// rows are those that the ledger has for the units, by dataset. The net changes of a unit that a crash left committed, but not in the
+	// ledger, are not counted there.
+	rows map[string]int64
+}
+
 // next says up to which unit of each writing flow to read: whole units, and small ones several at a time.
-func (d *datasetReader) next(ctx context.Context, views []ledger.View) (map[string]int64, error) {
-	upto := map[string]int64{}
+func (d *datasetReader) next(ctx context.Context, views []ledger.View) (reach, error) {
+	to := reach{upto: map[string]int64{}, rows: map[string]int64{}}
 	var rows int64
 	for _, flow := range writersOf(views) {
 		after, last := int64(math.MaxInt64), int64(0)
 		for _, view := range views {
 			if view.Overwrite {
-				return nil, sdk.Fatal(fmt.Errorf("dataset %q is overwritten as a whole, so what is new in it can't be told; "+
+				return reach{}, sdk.Fatal(fmt.Errorf("dataset %q is overwritten as a whole, so what is new in it can't be told; "+
 					"a flow from it must itself write with mode overwrite", view.Dataset))
 			}
 			if seq, writes := view.Seqs[flow]; writes {
@@ -259,19 +298,23 @@ func (d *datasetReader) next(ctx context.Context, views []ledger.View) (map[stri
 		const page = 256
 		units, err := d.runtime.Ledger.Units(ctx, flow, after, page)
 		if err != nil {
-			return nil, err
+			return reach{}, err
 		}
 		for _, u := range units {
 			if u.Seq > last || rows >= d.ahead {
 				break
 			}
 			for _, view := range views {
-				rows += u.Datasets[view.Dataset].Rows
+				written := u.Datasets[view.Dataset].Rows
+				rows += written
+				if u.Seq > d.at.Datasets[view.Dataset][flow] {
+					to.rows[view.Dataset] += written
+				}
 			}
-			upto[flow] = u.Seq
+			to.upto[flow] = u.Seq
 		}
 	}
-	return upto, nil
+	return to, nil
 }
 
 func writersOf(views []ledger.View) []string {

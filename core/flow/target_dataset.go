@@ -245,9 +245,13 @@ func (t *datasetTarget) commitOutput(ctx context.Context, out *datasetOutput, u 
 	if mark, _ := out.dataset.Mark(u.flow); out.stage == nil && rows > 0 && u.Decision == promote && max(out.holds, mark.Seq) < u.Seq {
 		return ledger.Output{}, sdk.Fatal(fmt.Errorf("dataset %q: unit %d has %d rows, and none of them is there or staged", out.dataset.Name(), u.Seq, rows))
 	}
+	staged := out.stage != nil
 	files, err := out.finish(ctx)
 	if err != nil {
 		return ledger.Output{}, err
+	}
+	if staged && files.Rows != rows {
+		return ledger.Output{}, sdk.Fatal(fmt.Errorf("dataset %q: unit %d has %d rows, staged are %d", out.dataset.Name(), u.Seq, rows, files.Rows))
 	}
 	request := t.request(u)
 	request.Files = files

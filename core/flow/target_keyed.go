@@ -153,8 +153,8 @@ func (t *datasetTarget) commitStream(
 	ctx context.Context, s *keyed.Stream, u *unit, stream string, written map[string]ledger.Output,
 ) error {
 	rows, changes := s.Datasets()
-	if u.Rows[stream] > 0 && u.Decision == promote && !s.Has(u.mark()) {
-		return sdk.Fatal(fmt.Errorf("dataset %q: unit %d has %d rows, and none of them is there or staged", rows.Name(), u.Seq, u.Rows[stream]))
+	if u.Rows[stream] > 0 && u.Decision == promote && !s.Has(u.mark(), u.Rows[stream]) {
+		return sdk.Fatal(fmt.Errorf("dataset %q: unit %d has %d rows, and not all of them are there or staged", rows.Name(), u.Seq, u.Rows[stream]))
 	}
 	done, err := s.Commit(ctx, t.request(u))
 	if err != nil {

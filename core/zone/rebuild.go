@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/apache/iceberg-go"
@@ -120,7 +121,8 @@ func (p scanPlan) apart(file iceberg.DataFile, units []UnitRange) bool {
 	})
 }
 
-// rewrite writes the rows of a file that are in none of the ranges into files of their own, as they are.
+// rewrite writes the rows of a file that are in none of the ranges into files of their own, as they are: those before a range apart
+// from those behind it, so that what comes instead has its place between them.
 func (b *rebuild) rewrite(ctx context.Context, tbl *table.Table, f iceberg.DataFile) ([]iceberg.DataFile, error) {
 	if done, again := b.rewritten[f.FilePath()]; again {
 		return done, nil
@@ -130,19 +132,44 @@ func (b *rebuild) rewrite(ctx context.Context, tbl *table.Table, f iceberg.DataF
 	if err != nil {
 		return nil, err
 	}
-	p := scanPlan{tbl: tbl, schema: target, options: []table.ScanOption{
-		table.WithMaxConcurrency(1), table.WithArrowBatchSize(scanBatchRows), table.WithSelectedFields(names(target)...),
-		table.WithRowFilter(outside(b.units)),
-	}}
-	task := table.FileScanTask{File: f, Length: f.FileSizeBytes()}
-	pool := newWriters(ctx, tbl, target, false)
-	err = p.feed(ctx, []table.FileScanTask{task}, pool)
-	written, finishErr := pool.finish()
-	if err != nil || finishErr != nil {
-		return nil, errors.Join(err, finishErr)
+	var all []iceberg.DataFile
+	for _, between := range cuts(b.units) {
+		p := scanPlan{tbl: tbl, schema: target, flowColumn: true, options: []table.ScanOption{
+			table.WithMaxConcurrency(1), table.WithArrowBatchSize(scanBatchRows), table.WithSelectedFields(names(target)...),
+			table.WithRowFilter(iceberg.NewAnd(outside(b.units), outside([]UnitRange{{Upto: between.After}, {After: between.Upto, Upto: math.MaxInt64}}))),
+		}}
+		if p.apart(f, []UnitRange{between}) {
+			continue
+		}
+		task := table.FileScanTask{File: f, Length: f.FileSizeBytes()}
+		pool := newWriters(ctx, tbl, target, partOf(f.FilePath()), true)
+		err = p.feed(ctx, []table.FileScanTask{task}, pool)
+		written, finishErr := pool.finish()
+		if err != nil || finishErr != nil {
+			return nil, errors.Join(err, finishErr)
+		}
+		all = append(all, written...)
 	}
-	b.rewritten[f.FilePath()] = written
-	return written, nil
+	b.rewritten[f.FilePath()] = all
+	return all, nil
+}
+
+// cuts are all units, cut where a range begins or ends.
+func cuts(units []UnitRange) []UnitRange {
+	ends := []int64{math.MaxInt64}
+	for _, u := range units {
+		ends = append(ends, u.After, u.Upto)
+	}
+	slices.Sort(ends)
+	var out []UnitRange
+	var after int64
+	for _, end := range slices.Compact(ends) {
+		if end > after {
+			out = append(out, UnitRange{After: after, Upto: end})
+			after = end
+		}
+	}
+	return out
 }
 
 // feed writes the rows of files.
@@ -163,10 +190,13 @@ func (p scanPlan) feed(ctx context.Context, files []table.FileScanTask, pool *wr
 func outside(units []UnitRange) iceberg.BooleanExpression {
 	var out iceberg.BooleanExpression = iceberg.AlwaysTrue{}
 	for _, u := range units {
-		out = iceberg.NewAnd(out, iceberg.NewOr(
-			iceberg.NotEqualTo(iceberg.Reference(ColumnFlow), u.Flow),
+		e := iceberg.NewOr(
 			iceberg.LessThanEqual(iceberg.Reference(ColumnSeq), u.After),
-			iceberg.GreaterThan(iceberg.Reference(ColumnSeq), u.Upto)))
+			iceberg.GreaterThan(iceberg.Reference(ColumnSeq), u.Upto))
+		if u.Flow != "" {
+			e = iceberg.NewOr(e, iceberg.NotEqualTo(iceberg.Reference(ColumnFlow), u.Flow))
+		}
+		out = iceberg.NewAnd(out, e)
 	}
 	return out
 }

@@ -163,25 +163,53 @@ func (p scanPlan) read(ctx context.Context, units []UnitRange) (Batches, error) 
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(tasks, func(a, b table.FileScanTask) int { return cmp.Compare(p.firstSeq(a.File), p.firstSeq(b.File)) })
-	var whole, partial []table.FileScanTask
-	for _, t := range tasks {
-		switch {
-		case t.File.Count() == 0:
-		case filter == nil || p.covered(t.File, units):
-			t.Residual = nil
-			whole = append(whole, t)
-		default:
-			if p.newest {
-				t.Residual = nil // it is bound to the schema of the snapshot; the scan's own filter does
+	slices.SortStableFunc(tasks, func(a, b table.FileScanTask) int {
+		return cmp.Or(p.order(a.File, b.File), cmp.Compare(a.Start, b.Start))
+	})
+	var parts []func() (Batches, error)
+	for _, run := range p.runs(tasks, filter, units) {
+		parts = append(parts, func() (Batches, error) {
+			if run.whole {
+				return p.tasks(ctx, p.options, run.tasks)
 			}
-			partial = append(partial, t)
-		}
+			return p.tasks(ctx, options, run.tasks)
+		})
 	}
-	return p.concat(
-		func() (Batches, error) { return p.tasks(ctx, p.options, whole) },
-		func() (Batches, error) { return p.tasks(ctx, options, partial) },
-	), nil
+	return p.concat(parts...), nil
+}
+
+// order sorts files by their units, and those of one unit as they were written.
+func (p scanPlan) order(a, b iceberg.DataFile) int {
+	first, last := p.span(a)
+	first2, last2 := p.span(b)
+	return cmp.Or(cmp.Compare(first, first2), cmp.Compare(last, last2), cmp.Compare(partOf(a.FilePath()), partOf(b.FilePath())),
+		cmp.Compare(a.FilePath(), b.FilePath()))
+}
+
+// run is files that lie side by side and are read in the same way.
+type run struct {
+	tasks []table.FileScanTask
+	whole bool // every row is wanted
+}
+
+// runs cuts files, in their order, where the way of reading changes.
+func (p scanPlan) runs(tasks []table.FileScanTask, filter iceberg.BooleanExpression, units []UnitRange) []run {
+	var out []run
+	for _, t := range tasks {
+		if t.File.Count() == 0 {
+			continue
+		}
+		whole := filter == nil || p.covered(t.File, units)
+		if whole || p.newest { // a residual is bound to the schema of the snapshot; the scan's own filter does
+			t.Residual = nil
+		}
+		if len(out) == 0 || out[len(out)-1].whole != whole {
+			out = append(out, run{whole: whole})
+		}
+		last := &out[len(out)-1]
+		last.tasks = append(last.tasks, t)
+	}
+	return out
 }
 
 func (p scanPlan) filter(units []UnitRange) iceberg.BooleanExpression {
@@ -211,10 +239,12 @@ func (p scanPlan) bounds(file iceberg.DataFile, column string) (low, high []byte
 	return file.LowerBoundValues()[f.ID], file.UpperBoundValues()[f.ID]
 }
 
-func (p scanPlan) firstSeq(file iceberg.DataFile) int64 {
-	low, _ := p.bounds(file, ColumnSeq)
-	seq, _ := decodeSeq(low)
-	return seq
+// span is the first and the last unit of a file, 0 where they can't be told.
+func (p scanPlan) span(file iceberg.DataFile) (first, last int64) {
+	low, high := p.bounds(file, ColumnSeq)
+	first, _ = decodeSeq(low)
+	last, _ = decodeSeq(high)
+	return first, last
 }
 
 func decodeSeq(b []byte) (int64, bool) {

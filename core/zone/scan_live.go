@@ -1,7 +1,6 @@
 package zone
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -20,7 +19,7 @@ func (p scanPlan) live(ctx context.Context, units []UnitRange) (_ Batches, known
 		return nil, false, err
 	}
 	slices.SortStableFunc(r.Survey.Data, func(a, b live.Entry) int {
-		return cmp.Or(cmp.Compare(p.firstSeq(a.File), p.firstSeq(b.File)), cmp.Compare(a.Seq, b.Seq))
+		return p.order(a.File, b.File)
 	})
 	for _, e := range r.Survey.Data {
 		switch {

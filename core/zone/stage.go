@@ -43,6 +43,7 @@ type Stage struct {
 	target  *arrow.Schema // with field ids and system columns, as the writer wants it
 	adapter *adapter
 	pool    *writers
+	part    int // of the next pool
 	files   Files
 	ended   bool
 }
@@ -75,7 +76,8 @@ func (s *Stage) open() error {
 	if err != nil {
 		return fmt.Errorf("dataset %q: %w", s.dataset.name, err)
 	}
-	s.tbl, s.target, s.adapter, s.pool = tbl, target, nil, newWriters(s.ctx, tbl, target, s.opts.Ordered)
+	s.tbl, s.target, s.adapter, s.pool = tbl, target, nil, newWriters(s.ctx, tbl, target, s.part, s.opts.Ordered)
+	s.part++
 	return nil
 }
 

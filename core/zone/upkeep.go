@@ -22,7 +22,7 @@ func (d *Dataset) upkeepTable() upkeep.Table {
 	t := upkeep.Table{
 		Name: d.name.String(), Location: d.location, Objects: d.zones.client, Log: d.zones.logger,
 		Load: d.load, Lock: func() func() { return d.zones.lock(d.name) }, Commit: d.commitTable,
-		Marks: upkeepMarks, Origin: origin, FileID: fileID, SeqColumn: ColumnSeq, Key: d.key,
+		Marks: upkeepMarks, Origin: origin, FileID: fileID, Part: partOf, SeqColumn: ColumnSeq, Key: d.key,
 	}
 	if d.hasFlow() {
 		t.FlowColumn = ColumnFlow

@@ -129,7 +129,6 @@ func rowsAt(ctx context.Context, d *zone.Dataset, r zone.ScanRequest) ([]int64, 
 		out = append(out, b.Column(0).(*array.Int64).Int64Values()...)
 		b.Release()
 	}
-	slices.Sort(out)
 	return out, nil
 }
 

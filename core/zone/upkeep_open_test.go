@@ -217,11 +217,11 @@ func TestUpkeepGivesWayToWhatLandsMeanwhile(t *testing.T) {
 			}
 			table := zone.UpkeepTable(d)
 			fileID, calls := table.FileID, 0
-			table.FileID = func(schema int) uuid.UUID {
+			table.FileID = func(schema, part int) uuid.UUID {
 				if calls++; calls == 1 {
 					change.do(t, other)
 				}
-				return fileID(schema)
+				return fileID(schema, part)
 			}
 			// The ledger has all of flow f, wrongly in the case of undo: only so does upkeep touch what is undone.
 			r := upkeep.Request{Policy: ruthless(), Visible: map[string]int64{"f": 3}}

@@ -119,27 +119,6 @@ func TestUpkeepChangesNoRowAndNoMark(t *testing.T) {
 	}
 }
 
-func TestRowsKeepTheOrderOfTheirUnits(t *testing.T) {
-	t.Parallel()
-	z, _ := checked(t)
-	d := create(t, z, "landing.shop.orders", orders)
-	visible := map[string]int64{"f": 0}
-	var want []int64
-	for round := range int64(5) {
-		units(t, d, "f", round*4+1, round*4+4)
-		visible["f"] = round*4 + 4
-		p := tight()
-		p.Compact.Files = 3
-		keep(t, d, p, visible)
-		for seq := round*4 + 1; seq <= round*4+4; seq++ {
-			want = append(want, seq)
-		}
-		if diff := cmp.Diff(want, seqs(t, d, zone.ScanRequest{})); diff != "" {
-			t.Fatalf("round %d: %s", round, diff)
-		}
-	}
-}
-
 func TestDryRunDoesNothing(t *testing.T) {
 	t.Parallel()
 	s := server(t)

@@ -1,14 +1,14 @@
 package zone
 
 import (
+	"cmp"
 	"context"
-	"encoding/binary"
+	"fmt"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
-	"github.com/google/uuid"
 
 	"github.com/qanat-data/qanat/core/killpoint"
 )
@@ -24,6 +24,7 @@ type writers struct {
 	group  sync.WaitGroup
 	active int
 	most   int // that write at a time
+	part   int // of the unit
 	rows   int64
 
 	finished bool
@@ -33,8 +34,8 @@ type writers struct {
 	err   error
 }
 
-func newWriters(ctx context.Context, tbl *table.Table, schema *arrow.Schema, ordered bool) *writers {
-	w := &writers{tbl: tbl, schema: schema, most: stageWriters, queue: make(chan arrow.RecordBatch, queuedBatches)}
+func newWriters(ctx context.Context, tbl *table.Table, schema *arrow.Schema, part int, ordered bool) *writers {
+	w := &writers{tbl: tbl, schema: schema, part: part, most: stageWriters, queue: make(chan arrow.RecordBatch, queuedBatches)}
 	if ordered {
 		w.most = 1
 	}
@@ -85,7 +86,7 @@ func (w *writers) start() {
 func (w *writers) run() ([]iceberg.DataFile, error) {
 	var files []iceberg.DataFile
 	written := table.WriteRecords(w.ctx, w.tbl, w.schema, w.batches,
-		table.WithRecordBatchBufferSize(queuedBatches), table.WithWriteUUID(fileID(w.tbl.Schema().ID)))
+		table.WithRecordBatchBufferSize(queuedBatches), table.WithWriteUUID(fileID(w.tbl.Schema().ID, w.part)))
 	for f, err := range written {
 		if err != nil {
 			return files, err
@@ -123,29 +124,17 @@ func (w *writers) finish() ([]iceberg.DataFile, error) {
 		b.Release() // a writer failed before it came to them
 	}
 	w.stop(nil)
-	return w.files, w.err
+	return w.files, cmp.Or(w.err, w.check())
 }
 
-// Iceberg doesn't record the schema that a data file was written with. Qanat keeps
-// it in the random id of the file's name, a UUID of version 8 (RFC 9562, 5.8).
-const fileIDTag = 0x9a4a
-
-func fileID(schema int) uuid.UUID {
-	id := uuid.New()
-	binary.BigEndian.PutUint16(id[0:], fileIDTag)
-	binary.BigEndian.PutUint32(id[2:], uint32(schema)) //nolint:gosec // schema ids count from 0
-	id[6] = 0x80 | id[6]&0x0f
-	return id
-}
-
-// schemaOf reads the schema id from a file's name.
-func schemaOf(name string) (int, bool) {
-	const length = 36
-	for i := 0; i+length <= len(name); i++ {
-		id, err := uuid.Parse(name[i : i+length])
-		if err == nil && id.Version() == 8 && binary.BigEndian.Uint16(id[0:]) == fileIDTag {
-			return int(binary.BigEndian.Uint32(id[2:])), true
-		}
+// check holds the rows of the files against those that were handed over.
+func (w *writers) check() error {
+	rows := w.rows
+	for _, f := range w.files {
+		rows -= f.Count()
 	}
-	return 0, false
+	if rows != 0 {
+		return fmt.Errorf("%d rows were written, %d of them are in no file", w.rows, rows)
+	}
+	return nil
 }

@@ -75,7 +75,7 @@ func (b *bank) look() {
 // everyUnit holds the sums of each unit against each other, as the noted changes have them. It returns how many units it has compared.
 func (b *bank) everyUnit() int {
 	b.t.Helper()
-	rows := b.Query(strings.ReplaceAll(books, "{accounts}", fmt.Sprint(b.load.scale*100_000)))
+	rows := b.Query(strings.ReplaceAll(books, "{keys}", fmt.Sprint(b.load.scale*(100_000+10+1))))
 	if len(rows) != 1 {
 		b.t.Fatalf("units: %v", rows)
 	}
@@ -86,15 +86,17 @@ func (b *bank) everyUnit() int {
 }
 
 // books are the four sums as of each unit. Those in which the tables were still being read for the first time are left out: all keys
-// must be there, and no row of a snapshot may follow.
+// must be there, and no row of a snapshot of the table without one may follow.
 const books = `
 with steps as (
 	select _qanat_seq as seq, 'a' as book, abalance - coalesce(lag(abalance) over (partition by aid order by _qanat_seq), 0) as step,
 		(lag(aid) over (partition by aid order by _qanat_seq) is null)::int as fresh from processing.bank.pgbench_accounts__changes
 	union all
-	select _qanat_seq, 'b', bbalance - coalesce(lag(bbalance) over (partition by bid order by _qanat_seq), 0), 0 from processing.bank.pgbench_branches__changes
+	select _qanat_seq, 'b', bbalance - coalesce(lag(bbalance) over (partition by bid order by _qanat_seq), 0),
+		(lag(bid) over (partition by bid order by _qanat_seq) is null)::int from processing.bank.pgbench_branches__changes
 	union all
-	select _qanat_seq, 't', tbalance - coalesce(lag(tbalance) over (partition by tid order by _qanat_seq), 0), 0 from processing.bank.pgbench_tellers__changes
+	select _qanat_seq, 't', tbalance - coalesce(lag(tbalance) over (partition by tid order by _qanat_seq), 0),
+		(lag(tid) over (partition by tid order by _qanat_seq) is null)::int from processing.bank.pgbench_tellers__changes
 	union all
 	select _qanat_seq, 'h', delta, 0 from processing.bank.pgbench_history
 ), units as (
@@ -102,9 +104,9 @@ with steps as (
 		sum(step) filter (book = 'h') as h, sum(fresh) as fresh from steps group by seq
 ), running as (
 	select seq, sum(coalesce(a, 0)) over w as a, sum(coalesce(b, 0)) over w as b, sum(coalesce(t, 0)) over w as t, sum(coalesce(h, 0)) over w as h,
-		sum(fresh) over w as accounts from units window w as (order by seq)
+		sum(fresh) over w as keys from units window w as (order by seq)
 ), read as (
-	select greatest((select min(seq) from running where accounts >= {accounts}),
+	select greatest((select min(seq) from running where keys >= {keys}),
 		(select coalesce(max(_qanat_seq), 0) from processing.bank.pgbench_history where _op = 0)) as seq
 )
 select count(*) as units, count(*) filter (a <> b or a <> t or a <> h) as wrong, min(seq) filter (a <> b or a <> t or a <> h) as first

@@ -49,6 +49,7 @@ type Stream struct {
 	changes  *zone.Dataset
 	holds    bool          // the open unit is in both already
 	seq      int64         // of the open unit, 0 before the first
+	taken    int64         // rows of the open unit that were given to Write
 	table    *arrow.Schema // what a row is made of, in the open unit
 	merge    *merge.Merge  // of the open unit; nil before its first row, and after it was sealed
 	staged   *staged
@@ -69,6 +70,9 @@ func (s *Stream) Seq() int64 { return s.seq }
 // Begin begins a version of the stream in the open unit and readies the datasets for it. Of a unit that both hold already, nothing is
 // written again.
 func (s *Stream) Begin(ctx context.Context, seq int64, holds bool, schema *arrow.Schema) error {
+	if s.seq != seq {
+		s.taken = 0
+	}
 	s.seq, s.holds = seq, holds
 	table, _, err := s.settings.Form.Table(schema)
 	if err != nil {
@@ -137,6 +141,7 @@ func (s *Stream) open(ctx context.Context) error {
 
 // Write takes in changes, which stay the caller's, and returns those that can't be told apart.
 func (s *Stream) Write(ctx context.Context, rows arrow.RecordBatch) ([]merge.Rejection, error) {
+	s.taken += rows.NumRows()
 	if s.holds || rows.NumRows() == 0 {
 		return nil, nil
 	}
@@ -148,13 +153,13 @@ func (s *Stream) Write(ctx context.Context, rows arrow.RecordBatch) ([]merge.Rej
 	return s.merge.Add(ctx, rows)
 }
 
-// Has says whether a unit is staged, or in both datasets already, so that Commit makes what it has visible.
-func (s *Stream) Has(unit zone.Mark) bool {
+// Has says whether a unit of so many rows is staged, or in both datasets already, so that Commit makes all it has visible.
+func (s *Stream) Has(unit zone.Mark, rows int64) bool {
 	there := func(d *zone.Dataset) bool {
 		mark, _ := d.Mark(unit.Flow)
 		return mark.Seq >= unit.Seq
 	}
-	return s.staged != nil || s.holds || there(s.dataset) && there(s.changes)
+	return s.staged != nil && s.taken == rows || s.holds || there(s.dataset) && there(s.changes)
 }
 
 // Committed is where a unit lies.

@@ -113,7 +113,7 @@ func (k *keeper) files(tbl *table.Table, s live.Survey) []file {
 	out := make([]file, len(s.Data))
 	for i, e := range s.Data {
 		out[i] = fileOf(e.File, seq.ID, flow.ID, k.FlowColumn != "")
-		out[i].entry, out[i].deleted = e, s.Deleted(e)
+		out[i].entry, out[i].deleted, out[i].part = e, s.Deleted(e), k.Part(e.File.FilePath())
 	}
 	return out
 }

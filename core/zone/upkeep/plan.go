@@ -18,6 +18,7 @@ type file struct {
 	deleted     int64 // rows that its vector deletes
 	flow        string
 	first, last int64
+	part        int // of its first unit
 }
 
 // hollow tells whether too many of its rows are deleted.
@@ -61,7 +62,7 @@ func groups(files []file, c Compact, movable func(file) bool) [][]file {
 // runs cuts the files of a flow where one must stay, or where units lie across each other.
 func runs(files []file, c Compact, movable func(file) bool) [][]file {
 	slices.SortFunc(files, func(a, b file) int {
-		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.last, b.last), cmp.Compare(a.path, b.path))
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.last, b.last), cmp.Compare(a.part, b.part), cmp.Compare(a.path, b.path))
 	})
 	var out [][]file
 	var run []file

@@ -49,7 +49,7 @@ func (k *keeper) writeGroup(ctx context.Context, p plan, g []file) ([]iceberg.Da
 	})
 	var out []iceberg.DataFile
 	written := table.WriteRecords(ctx, tbl, schema, rows, table.WithTargetFileSize(k.Policy.Compact.Target),
-		table.WithRecordBatchBufferSize(bufferedBatches), table.WithWriteUUID(k.FileID(tbl.Schema().ID)))
+		table.WithRecordBatchBufferSize(bufferedBatches), table.WithWriteUUID(k.FileID(tbl.Schema().ID, g[0].part)))
 	for f, err := range written {
 		if err != nil {
 			return nil, err

@@ -33,8 +33,10 @@ type Table struct {
 	Marks func(head *table.Snapshot) (iceberg.Properties, error)
 	// Origin says what a snapshot is.
 	Origin func(*table.Snapshot) (Origin, error)
-	// FileID is the random part of the name of a file that is written with a schema.
-	FileID func(schema int) uuid.UUID
+	// FileID is the random part of the name of a file that is written with a schema and lies where that part of a unit did. Part finds
+	// it in a name.
+	FileID func(schema, part int) uuid.UUID
+	Part   func(name string) int
 	// SeqColumn and FlowColumn hold the unit of a row. Without a flow column, one flow writes the dataset.
 	SeqColumn, FlowColumn string
 	// Key are the columns that upserts find rows by. Without them nothing but upkeep deletes rows of files that stay.

@@ -12,7 +12,7 @@ import (
 
 // memoryTarget is how much memory Go's collector aims to stay below, unless GOMEMLIMIT says otherwise. What is alive is far less:
 // without a target, garbage of large record batches would pile up to twice of that.
-const memoryTarget = 288 << 20
+const memoryTarget = 256 << 20
 
 func main() {
 	os.Exit(run())

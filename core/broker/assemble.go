@@ -16,6 +16,9 @@ type part struct {
 	time    time.Time
 }
 
+// size is about what the part takes in memory.
+func (p part) size() int { return len(p.body) + len(p.header) + markRoom }
+
 // found is what the assembler has for the reader: a message or a gap.
 type found struct {
 	message Message

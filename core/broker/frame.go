@@ -34,7 +34,7 @@ type Message struct {
 	Body   []byte
 	// Epoch of the publisher.
 	Epoch uint64
-	// Time is when the server stored the frame's first part that is there.
+	// Time is when the frame's first part that is there was stored.
 	Time time.Time
 }
 

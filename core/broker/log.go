@@ -34,6 +34,7 @@ type Log struct {
 	broker *Broker
 	flow   string
 	names  names
+	recent recent
 }
 
 // Log opens the log of a flow, and creates it if there is none.

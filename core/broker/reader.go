@@ -8,7 +8,7 @@ import (
 )
 
 // Reader follows a log in order. It keeps no position on the server: who reads
-// again says from where. It must be used by one goroutine at a time.
+// again says from where. It must be used by one goroutine at a time, and bodies of messages must not be written to.
 type Reader struct {
 	cursor cursor
 	frames assembler
@@ -19,7 +19,9 @@ type Reader struct {
 // before from-1. The caller closes the reader.
 func (l *Log) Read(ctx context.Context, from uint64) (*Reader, error) {
 	r := &Reader{cursor: cursor{log: l, next: from}}
+	l.recent.attach()
 	if err := r.cursor.open(ctx); err != nil {
+		r.Close()
 		return nil, l.wrap("read", err)
 	}
 	return r, nil
@@ -39,14 +41,14 @@ func (r *Reader) Next(ctx context.Context) (Message, error) {
 			return f.message, nil
 		}
 		expected := r.cursor.next
-		msg, seq, err := r.cursor.read(ctx)
+		p, err := r.cursor.read(ctx)
 		if err != nil {
 			return Message{}, r.cursor.log.wrap("read", err)
 		}
-		if expected != 0 && seq > expected {
-			r.frames.skip(expected, seq-1)
+		if expected != 0 && p.seq > expected {
+			r.frames.skip(expected, p.seq-1)
 		}
-		r.frames.take(r.cursor.log.part(msg, seq))
+		r.frames.take(p)
 	}
 }
 
@@ -97,14 +99,15 @@ func (l *Log) part(msg jetstream.Msg, seq uint64) part {
 	return p
 }
 
-// fits tells whether a reader that wants to go on from a sequence stands on this log.
-func (l *Log) fits(ctx context.Context, next uint64) error {
+// fits tells whether a reader that wants to go on from a sequence stands on this log, and whether there is something for it to read.
+func (l *Log) fits(ctx context.Context, next uint64) (more bool, err error) {
 	info, err := l.info(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if last := info.State.LastSeq; next > last+1 {
-		return fmt.Errorf("%w: it ends at %d, the reader is at %d", ErrLogCutBack, last, next)
+	last := info.State.LastSeq
+	if next > last+1 {
+		return false, fmt.Errorf("%w: it ends at %d, the reader is at %d", ErrLogCutBack, last, next)
 	}
-	return nil
+	return next <= last, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,8 +16,16 @@ type pending struct {
 	seq     uint64
 	prev    string // id of the part before it
 	control bool
+	mark    mark
 	size    int
 	msg     *nats.Msg
+}
+
+// part is what a reader makes of it.
+func (p *pending) part() part {
+	return part{
+		seq: p.seq, control: p.control, mark: p.mark, ours: true, header: p.msg.Header.Get(headerUser), body: p.msg.Data, time: time.Now(),
+	}
 }
 
 // fault says why the run loop must stop sending and look.
@@ -61,7 +70,7 @@ func (p *Publisher) append(control bool, header string, bodies [][]byte) *pendin
 		if i == 0 && header != "" {
 			msg.Header.Set(headerUser, header)
 		}
-		part := &pending{seq: p.next, prev: p.prev, control: control, size: len(body) + len(header) + markRoom, msg: msg}
+		part := &pending{seq: p.next, prev: p.prev, control: control, mark: m, size: len(body) + len(header) + markRoom, msg: msg}
 		p.window = append(p.window, part)
 		p.bytes += part.size
 		p.next++
@@ -77,6 +86,7 @@ func (p *Publisher) base() uint64 { return p.next - uint64(len(p.window)) }
 func (p *Publisher) stored(upto uint64) {
 	n := int(upto + 1 - p.base()) //nolint:gosec // both lie in the window
 	for i, part := range p.window[:n] {
+		p.log.recent.add(part.part())
 		p.bytes -= part.size
 		p.window[i] = nil
 	}

@@ -3,9 +3,21 @@
 // packages below internal.
 package main
 
-import "github.com/qanat-data/qanat/sdk"
+import (
+	"os"
+	"runtime/debug"
+
+	"github.com/qanat-data/qanat/sdk"
+)
+
+// memoryTarget is how much memory Go's collector aims to stay below, unless GOMEMLIMIT says otherwise. What is alive are some batches on
+// their way.
+const memoryTarget = 112 << 20
 
 func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryTarget)
+	}
 	sdk.Serve(
 		sdk.Info{
 			Name: "postgres", Version: "0.1.0", Publisher: "qanat",

@@ -103,7 +103,14 @@ func (s *Store) Copy(original, digest string) (string, error) {
 	if found != digest {
 		return "", fmt.Errorf("plugin binary %q changed while it was copied: its sha-256 was %s, now it is %s", original, digest, found)
 	}
-	return target, os.Rename(temp, target)
+	if err := os.Rename(temp, target); err != nil {
+		return "", err
+	}
+	// Nobody else may touch it, so that it need not settle before its digest is believed.
+	if now, err := identify(target); err == nil {
+		s.known[target] = digested{identity: now, digest: digest}
+	}
+	return target, nil
 }
 
 // copyFile holds off all forks while the copy is open for writing: a child forked meanwhile would hold it open until it executes

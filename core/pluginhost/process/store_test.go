@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/qanat-data/qanat/registry"
 )
@@ -59,6 +60,7 @@ func TestCopyThatWasTamperedWithIsTakenAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(20 * time.Millisecond) // the clock of file systems has a grain of up to 10 ms
 	if err := os.Chmod(copied, 0o700); err != nil {
 		t.Fatal(err)
 	}

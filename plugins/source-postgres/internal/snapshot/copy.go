@@ -163,6 +163,7 @@ func (c *copier) flush() error {
 		return nil
 	}
 	batch := c.record.NewRecordBatch()
+	c.expect(batch)
 	rejects, entries, bad := c.rejects, c.entries, c.bad
 	c.size, c.rejects, c.entries, c.bad = 0, nil, nil, nil
 	if len(bad) == 0 || c.further > 0 {
@@ -187,4 +188,21 @@ func (c *copier) flush() error {
 		rejects = nil
 	}
 	return nil
+}
+
+// expect makes room for as many rows and bytes as the last batch had, so that the next one does not grow by doubling.
+func (c *copier) expect(last arrow.RecordBatch) {
+	c.record.Reserve(int(last.NumRows()))
+	for i, column := range last.Columns() {
+		switch values := column.(type) {
+		case *array.String:
+			if b, ok := c.builders[i].(*array.StringBuilder); ok {
+				b.ReserveData(len(values.ValueBytes()))
+			}
+		case *array.Binary:
+			if b, ok := c.builders[i].(*array.BinaryBuilder); ok {
+				b.ReserveData(len(values.ValueBytes()))
+			}
+		}
+	}
 }

@@ -40,7 +40,7 @@ func TestReadersMissNothingWhereverTheyStand(t *testing.T) {
 	ctx := testContext(t)
 	l := openLog(ctx, t, startBroker(ctx, t), LogSettings{})
 	p := openPublisher(ctx, t, l, 1)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's dice
+	random := rand.New(rand.NewPCG(1, 2))
 	publish(ctx, t, p, numbered(0, 10))
 	readers, at := make([]*Reader, 3), make([]int, 3)
 	for i := range readers {

@@ -43,7 +43,7 @@ test-crash: build tools ## kill everything everywhere, make all surroundings sic
 	QANAT_SLOW=1 go test -count=1 -timeout 120m ./e2e
 
 test-short: ## unit tests only, without linters and servers of others
-	go test -short ./core/... ./sdk/... ./registry/... ./specs/... ./plugins/... ./cmd/...
+	go test -short ./core/... ./internal/... ./sdk/... ./registry/... ./specs/... ./plugins/... ./cmd/...
 
 fuzz-short: ## run every fuzz target for a moment; FUZZ_SECONDS=3600 searches longer
 	@.ci/fuzz

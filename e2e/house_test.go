@@ -37,20 +37,22 @@ var rooms = []room{
 	{"plugins", []string{"own", "plugins/internal", "sdk", "specs/contract"}},
 	{"registry", []string{"registry", "specs"}},
 	{"specs", []string{"specs"}},
-	{"e2e", []string{"e2e"}},
+	{"internal", []string{"own"}},
+	{"e2e", []string{"e2e", "internal"}},
 }
 
 // testRooms are the rules for imports of tests alone. Tests of core may use every room of it: those of the pure ones need facts
 // that others make. Tests of plugins may look at the protocol, and tests of the registry may stand in for a plugin. No test reaches
-// into a plugin that is not its own, or from a plugin into core.
+// into a plugin that is not its own, or from a plugin into core: what tests of several rooms need lies in internal.
 var testRooms = []room{
 	{"cmd", []string{"own", "core", "registry", "sdk", "specs"}},
-	{"core", []string{"core", "registry", "sdk", "specs"}},
+	{"core", []string{"core", "internal", "registry", "sdk", "specs"}},
 	{"sdk", []string{"sdk", "specs"}},
-	{"plugins", []string{"own", "plugins/internal", "sdk", "specs"}},
+	{"plugins", []string{"own", "plugins/internal", "internal", "sdk", "specs"}},
 	{"registry", []string{"registry", "sdk", "specs"}},
 	{"specs", []string{"specs"}},
-	{"e2e", []string{"e2e", "sdk", "specs"}},
+	{"internal", []string{"own"}},
+	{"e2e", []string{"e2e", "internal", "sdk", "specs"}},
 }
 
 // owner is a library that only some rooms may import. Plugins have clients of their own for the systems that they speak to, so
@@ -293,6 +295,8 @@ func TestHouseRulesFindPlantedViolations(t *testing.T) {
 		"plugins/source-file":    {[]string{"specs/proto/pluginv1", "plugins/sink-file"}, []string{"core/zone"}, []string{"plugins/source-file imports plugins/sink-file", "plugins/source-file imports specs/proto/pluginv1", "the test of plugins/source-file imports core/zone"}},
 		"plugins/source-shop":    {[]string{"github.com/c/d"}, nil, []string{"plugins/source-shop must not depend on github.com/duckdb, but does: plugins/source-shop → github.com/c/d → " + duck}},
 		"plugins/sink-warehouse": {[]string{duck}, nil, []string{"plugins/sink-warehouse imports " + duck, "plugins/sink-warehouse must not depend on"}},
+		"internal/pgtest":        {[]string{"core/zone", "internal/pgtest/deep"}, []string{"sdk"}, []string{"internal/pgtest imports core/zone; internal may import only", "the test of internal/pgtest imports sdk"}},
+		"core/instance":          {[]string{"internal/pgtest"}, []string{"internal/pgtest"}, []string{"core/instance imports internal/pgtest; core may import only", "core/instance imports internal/pgtest, which is for tests"}},
 		"e2e":                    {nil, []string{"e2e/rig", "core/zone", duck}, []string{"the test of e2e imports core/zone"}},
 		"tools":                  {[]string{"sdk"}, nil, []string{"tools imports sdk, but no rule covers it"}},
 	} {
@@ -323,7 +327,7 @@ func full(folders []string) []string {
 }
 
 // entrance is all that the top level holds, beside entries that begin with a dot.
-var entrance = []string{"LICENSE", "Makefile", "README.md", "cmd", "core", "e2e", "go.mod", "go.sum", "plugins", "registry", "sdk", "specs"}
+var entrance = []string{"LICENSE", "Makefile", "README.md", "cmd", "core", "e2e", "go.mod", "go.sum", "internal", "plugins", "registry", "sdk", "specs"}
 
 // strangers compares the entries of the top level with the entrance.
 func strangers(entries []string, ignored func(name string) bool) []string {

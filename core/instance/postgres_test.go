@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/qanat-data/qanat/core/instance/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 // as is a DSN for another user, with settings.
@@ -74,7 +74,7 @@ func TestAUserWithoutRightsIsToldWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
 	dsn := server.Database(t)
-	server.Admin(t, "create role plain_user login password 'plain-password'")
+	server.SQL(t, "postgres", "create role plain_user login password 'plain-password'")
 	plain := as(t, dsn, "plain_user", "plain-password", "")
 	if _, err := OpenPostgres(t.Context(), plain, "qanat_p"); err == nil || !strings.Contains(err.Error(), `create schema "qanat_p" authorization`) {
 		t.Errorf("got %v, expected words on the schema that is missing", err)

@@ -16,9 +16,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
 
-	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/zone/objects"
 	"github.com/qanat-data/qanat/core/zone/zonetest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 // The test binary runs itself as other qanat processes: with this variable it

@@ -15,10 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/qanat-data/qanat/core/instance"
-	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/zonetest"
 	"github.com/qanat-data/qanat/core/zone/zonetest/restcatalog"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 // What commits, fences, takes back, holds and lists depends on the catalog; it is tested on each.

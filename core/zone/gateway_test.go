@@ -8,9 +8,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/zonetest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 func TestMain(m *testing.M) {

@@ -10,9 +10,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/qanat-data/qanat/core/instance/pgtest"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/core/zone/zonetest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 // shared is the MinIO server of this run; each test has buckets of its own.

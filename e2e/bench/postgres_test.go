@@ -29,8 +29,8 @@ const (
 
 func server(b *testing.B, scale int) *rig.PostgresServer {
 	b.Helper()
-	s := rig.Postgres(b, "wal_level=logical", "max_wal_senders=20", "max_replication_slots=20", "shared_buffers=512MB", "max_wal_size=8GB")
-	s.Must("pgbench", "postgres", "-i", "-q", "-s", strconv.Itoa(scale))
+	s := rig.Postgres(b, "shared_buffers=512MB", "max_wal_size=8GB")
+	s.Must(b, "pgbench", "postgres", "-i", "-q", "-s", strconv.Itoa(scale))
 	return s
 }
 
@@ -61,7 +61,7 @@ func wide() string {
 // text beside it.
 func BenchmarkPostgresFull(b *testing.B) {
 	s := server(b, scale)
-	s.SQL("postgres", wide())
+	s.SQL(b, "postgres", wide())
 	for table, rows := range map[string]int{"pgbench_accounts": scale * 100_000, "wide": wideRows} {
 		b.Run(table, func(b *testing.B) {
 			var ours, theirs time.Duration
@@ -136,11 +136,11 @@ func BenchmarkPostgresChanges(b *testing.B) {
 	var ours, theirs time.Duration
 	var core, plugins int64
 	for range b.N {
-		s.SQL("postgres", "select pg_create_logical_replication_slot('theirs', 'pgoutput')")
-		s.SQL("postgres", fmt.Sprintf(`do $$ begin for i in 0..%d loop
+		s.SQL(b, "postgres", "select pg_create_logical_replication_slot('theirs', 'pgoutput')")
+		s.SQL(b, "postgres", fmt.Sprintf(`do $$ begin for i in 0..%d loop
 			update pgbench_accounts set abalance = abalance + 1 where aid between i * %d + 1 and (i + 1) * %d; commit; end loop; end $$`,
 			changes/transaction-1, transaction, transaction))
-		end := strings.TrimSpace(s.SQL("postgres", "select pg_current_wal_lsn()"))
+		end := strings.TrimSpace(s.SQL(b, "postgres", "select pg_current_wal_lsn()"))
 		began := time.Now()
 		running := p.Start("run", "changes", "--env", "once", "-o", "json")
 		c, pl := peaks(b, running)
@@ -155,7 +155,7 @@ func BenchmarkPostgresChanges(b *testing.B) {
 			b.Fatal(err)
 		}
 		theirs += time.Since(began)
-		s.SQL("postgres", "select pg_drop_replication_slot('theirs')")
+		s.SQL(b, "postgres", "select pg_drop_replication_slot('theirs')")
 	}
 	b.ReportMetric(float64(changes*b.N)/ours.Seconds()/1e3, "kchanges/s")
 	b.ReportMetric(float64(changes*b.N)/theirs.Seconds()/1e3, "pg_recvlogical-kchanges/s")
@@ -168,7 +168,7 @@ func BenchmarkPostgresVisible(b *testing.B) {
 	s, p := following(b, 1)
 	for range b.N {
 		running := p.Start("run", "changes")
-		s.Must("pgbench", "postgres", "-n", "-c", "4", "-R", strconv.Itoa(perSecond/4), "-T", strconv.Itoa(int(latencyFor.Seconds())))
+		s.Must(b, "pgbench", "postgres", "-n", "-c", "4", "-R", strconv.Itoa(perSecond/4), "-T", strconv.Itoa(int(latencyFor.Seconds())))
 		running.Signal(syscall.SIGINT)
 		core, plugins := peaks(b, running)
 		if r := running.Wait(); r.Code != 0 {

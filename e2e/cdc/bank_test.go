@@ -135,7 +135,7 @@ func (b *bank) compare(server *rig.PostgresServer, who string) {
 		order := " order by all"
 		have := b.Must("query", "-o", "csv", "select "+x.here+" from processing.bank."+x.name+order)
 		_, have, _ = strings.Cut(strings.ReplaceAll(have, `"`, ""), "\n") // without the names; the two quote differently
-		want := server.SQL("postgres", "copy (select "+x.there+" from "+x.name+" order by "+ordinals(x.there)+") to stdout with csv")
+		want := server.SQL(b.t, "postgres", "copy (select "+x.there+" from "+x.name+" order by "+ordinals(x.there)+") to stdout with csv")
 		want = strings.ReplaceAll(want, `"`, "")
 		if have == want {
 			continue
@@ -228,7 +228,7 @@ func (b *bank) strike(running *rig.Running, what int) string {
 		if what == 2 {
 			running.Signal(syscall.SIGKILL)
 			b.load.server.Crash()
-			b.load.server.Start()
+			b.load.server.Start(b.t)
 			return name
 		}
 		for _, pid := range running.Plugins()[name] {
@@ -237,10 +237,10 @@ func (b *bank) strike(running *rig.Running, what int) string {
 		return name
 	case 3:
 		b.load.server.Crash()
-		b.load.server.Start()
+		b.load.server.Start(b.t)
 		return "server, crashed"
 	}
 	b.load.server.Stop()
-	b.load.server.Start()
+	b.load.server.Start(b.t)
 	return "server, restarted"
 }

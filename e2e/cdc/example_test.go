@@ -19,9 +19,9 @@ var block = regexp.MustCompile("(?ms)^```(sh|)\n(.*?)^```$")
 // What the example's README says is done, command by command, and gives what it shows.
 func TestTheExampleDoesWhatItsReadmeSays(t *testing.T) {
 	t.Parallel()
-	server := rig.Postgres(t, source...)
+	server := rig.Postgres(t)
 	for _, name := range []string{"shop", "warehouse"} {
-		server.SQL("postgres", "create database "+name)
+		server.SQL(t, "postgres", "create database "+name)
 	}
 	p := rig.New(t, filepath.Join(rig.Root(), "specs", "examples", "postgres-cdc"))
 	text, err := os.ReadFile(filepath.Join(p.Dir, "README.md"))
@@ -53,7 +53,7 @@ func TestTheExampleDoesWhatItsReadmeSays(t *testing.T) {
 	if missing := notIn(string(out), shown.String()); len(missing) > 0 {
 		t.Errorf("lines that the README shows and that did not come:\n%s\nwhat came:\n%s", strings.Join(missing, "\n"), out)
 	}
-	if left := server.SQL("shop", "select count(*) from pg_replication_slots"); strings.TrimSpace(left) != "0" {
+	if left := server.SQL(t, "shop", "select count(*) from pg_replication_slots"); strings.TrimSpace(left) != "0" {
 		t.Errorf("%s slots are left", left)
 	}
 }

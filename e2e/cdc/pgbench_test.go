@@ -17,7 +17,7 @@ func TestTablesFollowTheirSourceWhateverIsKilled(t *testing.T) {
 		scale, clients, rate, strikes = 10, 8, 300, 40
 	}
 	random := dice(t)
-	server := rig.Postgres(t, source...)
+	server := rig.Postgres(t)
 	load := newWorkload(t, server, scale, clients, rate)
 	mirror := subscribe(t, server)
 	load.start()

@@ -8,9 +8,6 @@ import (
 	"github.com/qanat-data/qanat/e2e/rig"
 )
 
-// source is the settings of a server whose changes are read.
-var source = []string{"wal_level=logical", "max_wal_senders=20", "max_replication_slots=20"}
-
 // workload is pgbench's, which moves money between accounts, tellers and branches and keeps a history: at every commit the four sums
 // are equal.
 type workload struct {
@@ -25,7 +22,7 @@ type workload struct {
 
 func newWorkload(t *testing.T, server *rig.PostgresServer, scale, clients, rate int) *workload {
 	t.Helper()
-	server.Must("pgbench", "postgres", "-i", "-q", "-s", strconv.Itoa(scale))
+	server.Must(t, "pgbench", "postgres", "-i", "-q", "-s", strconv.Itoa(scale))
 	return &workload{t: t, server: server, scale: scale, clients: clients, rate: rate}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/change"
 )
@@ -78,10 +78,7 @@ func BenchmarkWrites(b *testing.B) {
 		commit(b, sink, mark(1, seq))
 	}
 	psql := func(table string) {
-		said, err := exec.CommandContext(b.Context(), "psql", s.dsn, "-qc", fmt.Sprintf(`\copy %s from '%s'`, table, path)).CombinedOutput()
-		if err != nil {
-			b.Fatalf("%v\n%s", err, said)
-		}
+		pgtest.Shared(b).Must(b, "psql", "postgres", "-X", "-q", "-d", s.dsn, "-c", fmt.Sprintf(`\copy %s from '%s'`, table, path))
 	}
 	stream := sdk.SchemaChange{Stream: "sales", Version: 1, Schema: sales, Key: []string{"id"}}
 	const columns = "(id int8, name text, amount numeric(12,2), ratio float8, at timestamptz"

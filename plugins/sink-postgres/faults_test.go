@@ -13,7 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/change"
 )
@@ -200,9 +200,7 @@ func TestServerRestartsLoseAndDoubleNothing(t *testing.T) {
 			}
 			if count++; count == 2 {
 				c.end()
-				if err := server.Start(); err != nil {
-					t.Fatal(err)
-				}
+				server.Start(t)
 			}
 		}
 		r.drive()

@@ -7,7 +7,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/change"
 )

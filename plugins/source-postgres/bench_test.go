@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"os/exec"
 	"testing"
 
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/plugintest"
 )
@@ -39,10 +39,7 @@ func BenchmarkFullRead(b *testing.B) {
 
 func (s *site) pgbench(b *testing.B, args ...string) {
 	b.Helper()
-	said, err := exec.CommandContext(b.Context(), "/usr/lib/postgresql/15/bin/pgbench", append(args, s.dsn)...).CombinedOutput()
-	if err != nil {
-		b.Fatalf("%v\n%s", err, said)
-	}
+	pgtest.Shared(b).Must(b, "pgbench", "postgres", append(args, s.dsn)...)
 }
 
 func (s *site) count(b *testing.B, c Config, at sdk.Position) int64 {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/plugintest"
 )
@@ -166,9 +166,9 @@ func TestServerRestartsAndBrokenConnections(t *testing.T) {
 	next := 0
 	for pass, breaks := range []func(){
 		func() { proxy.Cut(); proxy.Mend() },
-		func() { server.Crash(); start(t, server) },
+		func() { server.Crash(); server.Start(t) },
 		func() { proxy.Cut(); proxy.Mend() },
-		func() { server.Stop(); start(t, server) },
+		func() { server.Stop(); server.Start(t) },
 	} {
 		s.sql = s.connect(t)
 		from := next
@@ -187,12 +187,6 @@ func TestServerRestartsAndBrokenConnections(t *testing.T) {
 		}
 	}
 	r.end(t)
-}
-
-func start(t *testing.T, server *pgtest.Server) {
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestProvision(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/sdk"
 	"github.com/qanat-data/qanat/sdk/plugintest"
 )

@@ -1,6 +1,6 @@
 package main
 
-import "github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+import "github.com/qanat-data/qanat/internal/pgtest"
 
 // moment is when a process is killed: the nth time that something happens.
 type moment struct {

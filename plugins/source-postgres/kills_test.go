@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgoutput"
 	"github.com/qanat-data/qanat/sdk"
 )
@@ -291,7 +291,7 @@ func (h *history) confirmedIsAcked() {
 func (h *history) crash() {
 	h.t.Helper()
 	h.server.Crash()
-	start(h.t, h.server)
+	h.server.Start(h.t)
 	h.sql = h.connect(h.t)
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/instance"
-	"github.com/qanat-data/qanat/core/instance/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 func TestMain(m *testing.M) {

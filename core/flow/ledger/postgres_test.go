@@ -14,7 +14,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/instance"
-	"github.com/qanat-data/qanat/core/instance/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 func openPostgres(t *testing.T, dsn string) *sql.DB {
@@ -153,15 +153,13 @@ func TestFailuresOfPostgresThatMayPassAreToldFromOthers(t *testing.T) {
 	if _, err := instance.OpenPostgres(t.Context(), wrong.String(), "qanat_test"); err == nil || ledger.Busy(err) || strings.Contains(err.Error(), "wrong-password") {
 		t.Errorf("a wrong password: %v; it does not pass, and is not told", err)
 	}
-	server.Stop()
+	server.Crash()
 	for range 2 { // on a connection of the pool, and on a new one
 		if err := l.Append(t.Context(), unit("p.f", epoch, 1)); !ledger.Busy(err) {
 			t.Errorf("a server that is down: %v, expected a failure that may pass", err)
 		}
 	}
-	if err := server.Launch(); err != nil {
-		t.Fatal(err)
-	}
+	server.Start(t)
 	if err := l.Append(t.Context(), unit("p.f", epoch, 1)); err != nil {
 		t.Errorf("a server that is back: %v", err)
 	}

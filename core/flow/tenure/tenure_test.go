@@ -17,7 +17,7 @@ import (
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/instance"
-	"github.com/qanat-data/qanat/core/instance/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 // runner is a runner of the flow "f" on a state database that others share. Others see it as a process of another machine.

@@ -15,7 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/typetest"
 	"github.com/qanat-data/qanat/plugins/internal/postgres/value"
 	"github.com/qanat-data/qanat/sdk/conformance/sample"
 )
@@ -118,13 +119,13 @@ func TestValuesGoBackAsTheyCame(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Shared(t).Database(t)
 	execute(t, connect(t, dsn), "create extension citext", "create extension hstore", "create extension ltree", "create extension cube")
-	for i, c := range pgtest.Types {
+	for i, c := range typetest.Cases {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
 			conn := connect(t, dsn)
 			execute(t, conn, fmt.Sprintf("create schema s%d; set search_path = s%[1]d, public; %s", i, c.Setup), "create table t (id int8, v "+c.PG+")", "create table back (like t)")
 			for i, v := range c.Values {
-				if code, _ := pgtest.Code(v); code == "" && (c.Name != "regclass" || v != "0") { // the cast from text does not know "-"
+				if code, _ := typetest.Code(v); code == "" && (c.Name != "regclass" || v != "0") { // the cast from text does not know "-"
 					execute(t, conn, fmt.Sprintf("insert into t values (%d, %s)", i, v))
 				}
 			}

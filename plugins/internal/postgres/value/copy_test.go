@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 // seenRow is a row's fields with "-" for a null and "…" for one that is not held.

@@ -14,7 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 )
 
 // TestTimesThatCannotBeHeldBecomeWhatTheOperatorChose compares with the server's own numbers of the last and first finite values.

@@ -9,14 +9,15 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
+	"github.com/qanat-data/qanat/plugins/internal/postgres/typetest"
 )
 
 func TestTypesComeOutAsTheServerHasThem(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.Shared(t).Database(t)
 	execute(t, connect(t, dsn), "create extension citext; create extension hstore; create extension ltree; create extension cube")
-	for i, c := range pgtest.Types {
+	for i, c := range typetest.Cases {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
 			conn := connect(t, dsn)
@@ -27,7 +28,7 @@ func TestTypesComeOutAsTheServerHasThem(t *testing.T) {
 			execute(t, conn, "create table t (id int, v "+c.PG+")")
 			codes := make([]string, len(c.Values))
 			for i, v := range c.Values {
-				codes[i], v = pgtest.Code(v)
+				codes[i], v = typetest.Code(v)
 				execute(t, conn, fmt.Sprintf("insert into t values (%d, %s)", i, v))
 			}
 			column := columnOf(t, conn, Options{})
@@ -74,15 +75,15 @@ func TestRandomValuesComeOutAsTheServerHasThem(t *testing.T) {
 	dsn := pgtest.Shared(t).Database(t)
 	const long = "((random() * 1e9)::int8::text || (random() * 1e9)::int8::text || (random() * 1e9)::int8::text)::numeric"
 	for pg, c := range map[string][2]string{ // how values are made, and what the server is asked for
-		"date":           {"date '4714-11-24 BC' + (random() * 2147483493)::int", pgtest.Days},
-		"timestamp":      {"timestamp '4714-11-24 BC' + random() * interval '298960 years'", pgtest.Micros},
-		"timestamptz":    {"timestamptz '1600-01-01' + random() * interval '1000 years'", pgtest.Micros},
-		"time":           {"time '00:00' + random() * interval '24 hours'", pgtest.Micros},
+		"date":           {"date '4714-11-24 BC' + (random() * 2147483493)::int", typetest.Days},
+		"timestamp":      {"timestamp '4714-11-24 BC' + random() * interval '298960 years'", typetest.Micros},
+		"timestamptz":    {"timestamptz '1600-01-01' + random() * interval '1000 years'", typetest.Micros},
+		"time":           {"time '00:00' + random() * interval '24 hours'", typetest.Micros},
 		"float8":         {"(random() - 0.5) * 10.0::float8 ^ (random() * 600 - 300)::int", "to_json(v)"},
 		"float4":         {"((random() - 0.5) * 10.0::float8 ^ (random() * 60 - 30)::int)::float4", "to_json(v)"},
-		"numeric":        {long + " * (10::numeric ^ (n % 80 - 40)) * (n % 3 - 1)", pgtest.AsPrinted},
-		"numeric(38,19)": {long + " / (10::numeric ^ (9 + n % 30)) * (n % 3 - 1)", pgtest.AsPrinted},
-		"numeric(30,1)":  {long + " / (10::numeric ^ (n % 30)) * (n % 3 - 1)", pgtest.AsPrinted},
+		"numeric":        {long + " * (10::numeric ^ (n % 80 - 40)) * (n % 3 - 1)", typetest.AsPrinted},
+		"numeric(38,19)": {long + " / (10::numeric ^ (9 + n % 30)) * (n % 3 - 1)", typetest.AsPrinted},
+		"numeric(30,1)":  {long + " / (10::numeric ^ (n % 30)) * (n % 3 - 1)", typetest.AsPrinted},
 		"int8":           {"('x' || substr(md5(n::text), 1, 16))::bit(64)::int8", "to_json(v)"},
 		"uuid":           {"gen_random_uuid()", "to_json(v)"},
 		"bytea":          {"decode(repeat(md5(n::text), n % 40), 'hex')", "to_json(v)"},

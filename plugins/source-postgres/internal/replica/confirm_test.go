@@ -3,7 +3,7 @@ package replica_test
 import (
 	"testing"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgoutput"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/replica"
 )

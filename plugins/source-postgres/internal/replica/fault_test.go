@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/pgoutput"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/replica"
 )
@@ -184,9 +184,7 @@ func shutdownWithChangesInFlight(t *testing.T, server *pgtest.Server) {
 	config, _ := pgx.ParseConfig(s.dsn)
 	_, err = replica.Connect(t.Context(), config)
 	wantKind(t, err, replica.ConnectionLost)
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	server.Start(t)
 	again := follow(t, s.stream(t, confirmed))
 	again.changes(t, 1)
 	if again.lines[0] != "I 2,b" {
@@ -211,9 +209,7 @@ func quietShutdown(t *testing.T, server *pgtest.Server) {
 	})
 	wantKind(t, err, replica.ShuttingDown)
 	<-stopped // before the stream is closed: everything is confirmed
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	server.Start(t)
 	s.connect(t)
 	confirmed := f.stream.Lag().Confirmed
 	if got := s.slot(t).ConfirmedFlush; got > confirmed { // it may be less: what came last was not written down
@@ -241,9 +237,7 @@ func crash(t *testing.T, server *pgtest.Server) {
 	if err := f.until(t, func(replica.Frame) bool { return false }); !replica.KindOf(err).Retryable() {
 		t.Error(err)
 	}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	server.Start(t)
 	again := follow(t, s.stream(t, first))
 	again.changes(t, 1)
 	if again.lines[0] != "I 2,b" {

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/qanat-data/qanat/plugins/internal/postgres/pgtest"
+	"github.com/qanat-data/qanat/internal/pgtest"
 	"github.com/qanat-data/qanat/plugins/source-postgres/internal/replica"
 )
 

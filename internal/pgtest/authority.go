@@ -10,9 +10,7 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 )
@@ -26,6 +24,10 @@ func Authority(t testing.TB) (ca, cert, key string) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server runs as another user
+		t.Fatal(err)
+	}
+	owner, err := account()
+	if err != nil {
 		t.Fatal(err)
 	}
 	root, leaf := newKey(t), newKey(t)
@@ -45,15 +47,8 @@ func Authority(t testing.TB) (ca, cert, key string) {
 		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, account := range []string{"postgres", "nobody"} {
-			if found, err := user.Lookup(account); err == nil && os.Getuid() == 0 {
-				uid, _ := strconv.Atoi(found.Uid)
-				gid, _ := strconv.Atoi(found.Gid)
-				if err := os.Chown(path, uid, gid); err != nil {
-					t.Fatal(err)
-				}
-				break
-			}
+		if err := give(owner, path); err != nil {
+			t.Fatal(err)
 		}
 		return path
 	}

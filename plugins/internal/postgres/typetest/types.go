@@ -1,17 +1,19 @@
-package pgtest
+// Package typetest has PostgreSQL's types with the Arrow types that plugins make of them and values at their ends: for tests of the
+// packages beside it. Servers are internal/pgtest's.
+package typetest
 
 import "strings"
 
-// How the server words values for TypeCase.Oracle.
+// How the server words values for Case.Oracle.
 const (
 	Days      = "to_json(v - date '1970-01-01')"
 	Micros    = "to_json((extract(epoch from v) * 1000000)::int8)"
 	AsPrinted = "to_json(pg_catalog.format('%s', v))"
 )
 
-// TypeCase is a PostgreSQL type, the Arrow type that is expected, SQL of values, and what the server is asked for to compare; a value
+// Case is a PostgreSQL type, the Arrow type that is expected, SQL of values, and what the server is asked for to compare; a value
 // with the code of a fault before a bar is expected to be one.
-type TypeCase struct {
+type Case struct {
 	Name   string
 	Setup  string
 	PG     string
@@ -21,8 +23,8 @@ type TypeCase struct {
 	Text   bool   // selected as text
 }
 
-// Types are PostgreSQL's types with values at their ends.
-var Types = []TypeCase{
+// Cases are PostgreSQL's types with values at their ends.
+var Cases = []Case{
 	{Name: "bool", PG: "bool", Arrow: "bool", Values: []string{"true", "false", "null"}},
 	{Name: "int2", PG: "int2", Arrow: "int32", Values: []string{"-32768", "32767", "0", "null"}},
 	{Name: "int4", PG: "int4", Arrow: "int32", Values: []string{"-2147483648", "2147483647", "-1", "null"}},

@@ -161,6 +161,7 @@ func (p *project) dies(at step) (life, bool) {
 	}
 	book.strike(p.s.name, killed, point)
 	p.look()
+	p.glance()
 	return l, true
 }
 

@@ -15,15 +15,35 @@ type scenario struct {
 	code int   // with which an undisturbed run ends
 	// acked is the file in which the source keeps what was acknowledged, empty if it has none.
 	acked string
-	// final is the file in which the source writes what its table holds in the end: the flows behind landing replace rows by key, and
+	// final is the file in which the source writes what its tables hold in the end: the flows behind landing replace rows by key, and
 	// come to the same.
-	final string
-	sinks map[string]sink // by flow
+	final   string
+	follows []follower
+	// agree is a flow whose followers have one sum of amounts at each of its ledger rows.
+	agree string
+	// steady says that units are cut alike in every run, so that the net changes are the same, too.
+	steady bool
+	sinks  map[string]sink // by flow
 	// ready prepares a fresh project.
 	ready func(*project)
 	// recipes lead to points that chance seldom meets.
 	recipes []recipe
 	plugins []string // the binaries whose processes are killed
+}
+
+// follower is a dataset that follows one of the source's tables.
+type follower struct {
+	table, dataset string
+	history        bool // it keeps all versions of the rows
+}
+
+// following are the followers of a bank's tables in datasets of the same names.
+func following(datasets string, history bool) []follower {
+	var all []follower
+	for _, table := range []string{"accounts", "branches", "entries", "tellers"} {
+		all = append(all, follower{table: table, dataset: datasets + table, history: history})
+	}
+	return all
 }
 
 // sink is where a flow leaves the project.
@@ -53,6 +73,9 @@ const segmentRows, segmentSize = 1200, 250
 
 // narrowLog is what a log of the scenario narrow may hold: far less than a unit has.
 const narrowLog = 4 << 20
+
+// booksRows are the changes in the tables of the bank.
+const booksRows = 3955
 
 func scenarios() []scenario {
 	return []scenario{
@@ -84,6 +107,14 @@ func scenarios() []scenario {
 		},
 		{
 			name: "changes", made: 3812, final: "final", plugins: []string{"source-changes"},
+			follows: []follower{
+				{table: "accounts", dataset: "processing.changes.accounts"}, {table: "accounts", dataset: "curated.changes.accounts"},
+				{table: "accounts", dataset: "processing.changes.history", history: true},
+			},
+		},
+		{
+			name: "books", made: booksRows, final: "final", plugins: []string{"source-changes"},
+			follows: following("processing.books.", false), agree: "books.fold",
 		},
 		{
 			name: "refused", made: segmentRows, acked: "segments/acked",

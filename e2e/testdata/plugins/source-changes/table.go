@@ -25,19 +25,22 @@ func schema() *arrow.Schema {
 var key = []string{"id"}
 
 type row struct {
+	Table  string `json:"table"`
 	ID     int64  `json:"id"`
 	Amount int64  `json:"amount"`
 	Note   string `json:"note"`
 }
 
-// table is what the made-up table holds. Its transactions depend on their number and on what came before, and on nothing else.
+// table is a made-up table.
 type table struct {
 	keys int64
 	rows map[int64]row
 }
 
-// transact carries out a transaction and appends its changes to b, if there is one.
-func (t *table) transact(number int64, b *change.Builder) {
+func (*table) streams() []string { return []string{accounts} }
+
+func (t *table) transact(number int64, out builders) {
+	b := out[accounts]
 	random := rand.New(rand.NewPCG(uint64(number), 7)) //nolint:gosec // made-up rows
 	if number%701 == 700 {
 		clear(t.rows)
@@ -124,10 +127,12 @@ func put(b *change.Builder, r row, c change.Change, before *int64) {
 }
 
 // text is what the table holds, a JSON object a line, by key.
-func (t *table) text() ([]byte, error) {
+func (t *table) text(name string) ([]byte, error) {
 	var out []byte
 	for _, id := range slices.Sorted(maps.Keys(t.rows)) {
-		line, err := json.Marshal(t.rows[id])
+		r := t.rows[id]
+		r.Table = name
+		line, err := json.Marshal(r)
 		if err != nil {
 			return nil, err
 		}

@@ -27,6 +27,29 @@ type mutant struct {
 // beat comes in time or too late.
 var deaf = edit{file: "core/flow/tenure/tenure.go", old: "\t\t\tlose(t.lost(ctx))\n", new: ""}
 
+var noFence = edit{
+	file: "core/flow/target_dataset.go",
+	old:  "\tif _, err := d.Fence(ctx, flow, epoch); err != nil {\n\t\treturn 0, err\n\t}\n",
+}
+
+// keepHalf makes a unit that only a dataset or its changes hold stay there.
+var keepHalf = edit{
+	file: "core/flow/target_keyed.go",
+	old:  "\tif t.prepared[name] != t.prepared[noted] {\n", new: "\tif false {\n",
+}
+
+// rowsFirst commits rows with a key before their changes. Each of the two is found or taken back by itself.
+var rowsFirst = []edit{{
+	file: "core/flow/keyed/stream.go",
+	old:  "\tseen, err := s.changes.Commit(ctx, noted)\n\tif err != nil {\n\t\treturn Committed{}, err\n\t}\n\tkillpoint.Here(\"after-changes\")\n",
+	new:  "\tvar seen zone.Snapshot\n",
+}, {
+	file: "core/flow/keyed/stream.go",
+	old:  "\tmade, err := s.dataset.Commit(ctx, request)\n",
+	new: "\tmade, err := s.dataset.Commit(ctx, request)\n\tkillpoint.Here(\"after-changes\")\n" +
+		"\tif err == nil {\n\t\tseen, err = s.changes.Commit(ctx, noted)\n\t}\n",
+}}
+
 var mutants = []mutant{{
 	name: "acknowledge before the commit",
 	edits: []edit{{
@@ -36,11 +59,7 @@ var mutants = []mutant{{
 	}},
 	test: "TestKilledRunsEndAsUndisturbedOnes/several$", complaint: "acknowledged early",
 }, {
-	name: "skip the fence",
-	edits: []edit{deaf, {
-		file: "core/flow/target_dataset.go",
-		old:  "\tif _, err := d.Fence(ctx, flow, epoch); err != nil {\n\t\treturn 0, err\n\t}\n",
-	}},
+	name: "skip the fence", edits: []edit{deaf, noFence},
 	test: "TestZombieBetweenCheckAndCommitIsFencedByTheDataset", complaint: "has changed something",
 }, {
 	name: "no heart beat, which nothing is to rely on", edits: []edit{deaf},
@@ -70,6 +89,25 @@ var mutants = []mutant{{
 	}},
 	test:      "TestKilledRunsEndAsUndisturbedOnes/several$", // The runtime's own accounting may come first.
 	complaint: "the end differs from that of an undisturbed run|rows are in quarantine, rejected were at least",
+}, {
+	name: "commit rows before the changes, which nothing is to rely on", edits: rowsFirst,
+	test: "TestUnitsThatOnlySomeDatasetsHoldAreMadeAnew",
+}, {
+	name: "keep the half of a unit that one of two datasets holds", edits: []edit{keepHalf}, // its times are taken for those of units before
+	test: "TestUnitsThatOnlySomeDatasetsHoldAreMadeAnew/aged$", complaint: "versions are not in the changes",
+}, {
+	name: "commit rows before the changes, and keep half of a unit", edits: append([]edit{keepHalf}, rowsFirst...),
+	test: "TestUnitsThatOnlySomeDatasetsHoldAreMadeAnew/posted$", complaint: "the books don't agree after unit",
+}, {
+	name: "take a unit for whole by its changes alone",
+	edits: []edit{{
+		file: "core/flow/target_dataset.go",
+		old:  "\t\tif err != nil || t.prepared[name] != u.Seq {\n", new: "\t\tif err != nil {\n",
+	}},
+	test: "TestUnitsThatOnlySomeDatasetsHoldAreMadeAnew", complaint: "not all of them are there or staged",
+}, {
+	name: "skip the fence of rows with a key", edits: []edit{deaf, noFence},
+	test: "TestZombieThatCommitsRowsWithAKeyChangesNothing", complaint: "has changed something|the books don't agree",
 }}
 
 // Every mutant's place is still there. With QANAT_SLOW=1 each is built, and found by its test.

@@ -75,7 +75,7 @@ const segmentRows, segmentSize = 1200, 250
 const narrowLog = 4 << 20
 
 // booksRows are the changes in the tables of the bank.
-const booksRows = 3955
+const booksRows = 3106
 
 func scenarios() []scenario {
 	return []scenario{

@@ -182,6 +182,9 @@ func (t *datasetTarget) make(
 		killpoint.Here("before-create") // and after the writer was noted
 		dataset, err = t.runtime.Zones.Create(ctx, name, schema, o)
 		killpoint.Here("after-create")
+		if errors.Is(err, zone.ErrExists) { // another flow that writes it was faster, or a runner that has taken over
+			dataset, err = t.runtime.Zones.Dataset(ctx, name)
+		}
 	}
 	if err != nil {
 		return nil, err

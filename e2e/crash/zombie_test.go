@@ -121,6 +121,13 @@ func TestZombieBetweenCheckAndCommitIsFencedByTheDataset(t *testing.T) {
 	}
 }
 
+// The runner that took over has made the dataset that the one before it was about to make.
+func TestZombieThatIsToMakeADatasetIsFencedByIt(t *testing.T) {
+	t.Parallel()
+	s := zombies()[0]
+	s.wake(t, s.undisturbed(t), "before-create:1", "before-dataset:1")
+}
+
 // passesUntil counts the passes of a point before a pass of another: fences of new datasets are snapshots, too.
 func (c calm) passesUntil(end, point string) int {
 	name, pass, _ := strings.Cut(end, ":")

@@ -30,7 +30,7 @@ func maskWith(dst []uint64, bitmap []byte, offset, n int) {
 
 // bitsAt reads up to 64 bits that begin anywhere in a bitmap.
 func bitsAt(bitmap []byte, at, n int) uint64 {
-	from, shift := at/8, uint(at%8) //nolint:gosec // 0 to 7
+	from, shift := at/8, uint(at%8)
 	if from+9 <= len(bitmap) {
 		low := binary.LittleEndian.Uint64(bitmap[from:])
 		return low>>shift | uint64(bitmap[from+8])<<(64-shift)

@@ -105,7 +105,7 @@ func (c column) span() (lo, hi *big.Int) {
 		hi.Sub(hi, one)
 		return new(big.Int).Neg(hi), hi
 	}
-	width := uint(c.typ.(arrow.FixedWidthDataType).BitWidth()) //nolint:gosec // 8 to 64
+	width := uint(c.typ.(arrow.FixedWidthDataType).BitWidth())
 	if c.kind == uintKind {
 		return new(big.Int), hi0(width)
 	}

@@ -1,0 +1,128 @@
+package rowfilter
+
+import (
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// mark is what the second operand of a guard is: `neq(ref, mark)` is true for every value that a column can have and
+// undefined if the column is absent. An object never equals a column.
+var mark = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("qanat"), ast.StringTerm("the column is read here")})
+
+// guarded compiles the rules of a compiler again with a guard beside each reading of a row that partial evaluation could
+// lose.
+func guarded(c *ast.Compiler) (*ast.Compiler, error) {
+	modules := make(map[string]*ast.Module, len(c.Modules))
+	for name, m := range c.Modules {
+		m = m.Copy()
+		for _, rule := range m.Rules {
+			guardRule(rule)
+		}
+		modules[name] = m
+	}
+	again := ast.NewCompiler().WithCapabilities(c.Capabilities()).WithEnablePrintStatements(false)
+	if again.Compile(modules); again.Failed() {
+		return nil, fmt.Errorf("compile the policies for row filters: %w", again.Errors)
+	}
+	return again, nil
+}
+
+// guardRule guards every body of a rule, however deep.
+func guardRule(rule *ast.Rule) {
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.Rule:
+			x.Body = guardBody(x.Body)
+		case *ast.Every:
+			x.Body = guardBody(x.Body)
+		case *ast.Not:
+			x.Body = guardBody(x.Body)
+		case *ast.LogicalAnd:
+			x.Lhs, x.Rhs = guardBody(x.Lhs), guardBody(x.Rhs)
+		case *ast.LogicalOr:
+			x.Lhs, x.Rhs = guardBody(x.Lhs), guardBody(x.Rhs)
+		case *ast.ArrayComprehension:
+			x.Body = guardBody(x.Body)
+		case *ast.SetComprehension:
+			x.Body = guardBody(x.Body)
+		case *ast.ObjectComprehension:
+			x.Body = guardBody(x.Body)
+		}
+		return false
+	}).Walk(rule)
+}
+
+func guardBody(body ast.Body) ast.Body {
+	var out ast.Body
+	for _, e := range body {
+		if same := selfComparison(e); e.Negated && same != nil {
+			out.Append(negate(guard(e, same)))
+			continue
+		}
+		out.Append(e)
+		for _, ref := range readings(e) {
+			out.Append(guard(e, ref))
+		}
+	}
+	return out
+}
+
+func guard(beside *ast.Expr, ref *ast.Term) *ast.Expr {
+	e := ast.NotEqual.Expr(ref.Copy(), mark.Copy())
+	e.Location = beside.Location
+	return e
+}
+
+func negate(e *ast.Expr) *ast.Expr {
+	e.Negated = true
+	return e
+}
+
+// selfComparison finds `ref == ref`, which partial evaluation takes to be true.
+func selfComparison(e *ast.Expr) *ast.Term {
+	if l, r, ok := equality(e); ok && fromRow(l) && l.Equal(r) {
+		return l
+	}
+	return nil
+}
+
+// readings are the references of a positive equality that may leave no trace in the residual: those that are bound to a
+// variable, and those that are compared with themselves.
+func readings(e *ast.Expr) []*ast.Term {
+	l, r, ok := equality(e)
+	if !ok || e.Negated {
+		return nil
+	}
+	var refs []*ast.Term
+	if fromRow(l) && (isVar(r) || l.Equal(r)) {
+		refs = append(refs, l)
+	}
+	if fromRow(r) && isVar(l) {
+		refs = append(refs, r)
+	}
+	return refs
+}
+
+func equality(e *ast.Expr) (l, r *ast.Term, ok bool) {
+	if !e.IsEquality() || len(e.Operands()) != 2 {
+		return nil, nil, false
+	}
+	return e.Operand(0), e.Operand(1), true
+}
+
+func isVar(t *ast.Term) bool {
+	_, ok := t.Value.(ast.Var)
+	return ok
+}
+
+// fromRow is true for what can be a column: input.row.…, or a field of a variable that may hold the row.
+func fromRow(t *ast.Term) bool {
+	ref, ok := t.Value.(ast.Ref)
+	if !ok || len(ref) < 2 || ref[0].Equal(ast.DefaultRootDocument) {
+		return false
+	}
+	return !ref[0].Equal(ast.InputRootDocument) || ref[1].Equal(rowKey) && len(ref) > 2
+}
+
+var rowKey = ast.StringTerm("row")

@@ -1,0 +1,150 @@
+package rowfilter
+
+import (
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// reached is what a rule can evaluate.
+type reached struct {
+	home    *ast.Location // where the rule is
+	helpers []string      // paths of rules over the row with several bodies, to keep out of line
+	product int           // of how many bodies they have: queries if all are inlined; capped
+}
+
+const mostQueries = 1 << 20
+
+// reach walks the rules that a path depends on. It refuses what makes a residual unsound: the input read as a whole,
+// which would show the row's absence, and values that are replaced by `with`.
+func (t *Translator) reach(path ast.Ref) (reached, error) {
+	roots := t.compiler.GetRulesExact(path)
+	if len(roots) == 0 {
+		return reached{}, fmt.Errorf("%w: %s", ErrNoRule, path)
+	}
+	r := reached{home: roots[0].Loc(), product: 1}
+	rules := map[*ast.Rule]bool{}
+	var order []*ast.Rule
+	var visit func(rule *ast.Rule)
+	visit = func(rule *ast.Rule) {
+		if rules[rule] {
+			return
+		}
+		rules[rule] = true
+		order = append(order, rule)
+		for next := range t.compiler.Graph.Dependencies(rule) {
+			if next, ok := next.(*ast.Rule); ok {
+				visit(next)
+			}
+		}
+	}
+	for _, root := range roots {
+		visit(root)
+	}
+	for _, rule := range order {
+		if err := sound(rule); err != nil {
+			return reached{}, err
+		}
+	}
+	r.collect(t.compiler, order)
+	return r, nil
+}
+
+func sound(rule *ast.Rule) error {
+	var err error
+	at := rule.Loc()
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.Expr:
+			if x.Location != nil {
+				at = x.Location
+			}
+			if len(x.With) > 0 {
+				err = untranslatable(at, x, "`with` isn't allowed in what a row filter evaluates")
+			}
+		case ast.Ref:
+			if x[0].Equal(ast.InputRootDocument) && !named(x) {
+				err = untranslatable(at, x, "a row filter can't read the input as a whole or by a key that isn't a constant: name the field, as in input.purpose")
+			}
+		}
+		return err != nil
+	}).Walk(rule)
+	return err
+}
+
+func named(ref ast.Ref) bool {
+	if len(ref) < 2 {
+		return false
+	}
+	_, constant := ref[1].Value.(ast.String)
+	return constant
+}
+
+// collect finds the helpers: complete rules and functions with several bodies, all of them true, that depend on the row.
+func (r *reached) collect(c *ast.Compiler, rules []*ast.Rule) {
+	byPath := map[string][]*ast.Rule{}
+	var paths []string
+	for _, rule := range rules {
+		path := rule.Ref().GroundPrefix().String()
+		if byPath[path] == nil {
+			paths = append(paths, path)
+		}
+		byPath[path] = append(byPath[path], rule)
+	}
+	for _, path := range paths {
+		bodies := byPath[path]
+		if len(bodies) < 2 || !simple(bodies) || !overRow(c, bodies) {
+			continue
+		}
+		r.helpers = append(r.helpers, path)
+		r.product = min(r.product*len(bodies), mostQueries)
+	}
+}
+
+// simple is true for rules that are nothing but alternatives of one condition.
+func simple(bodies []*ast.Rule) bool {
+	for _, rule := range bodies {
+		value, ok := rule.Head.Value.Value.(ast.Boolean)
+		if rule.Else != nil || rule.Head.Key != nil || !rule.Ref().IsGround() || !ok || !bool(value) && !rule.Default {
+			return false
+		}
+	}
+	return true
+}
+
+// overRow is true if what a rule evaluates, itself or by others, names input.row, or if it is a function, which may be
+// given a column.
+func overRow(c *ast.Compiler, bodies []*ast.Rule) bool {
+	seen := map[*ast.Rule]bool{}
+	var over func(rule *ast.Rule) bool
+	over = func(rule *ast.Rule) bool {
+		if seen[rule] {
+			return false
+		}
+		seen[rule] = true
+		if namesRow(rule) {
+			return true
+		}
+		for next := range c.Graph.Dependencies(rule) {
+			if next, ok := next.(*ast.Rule); ok && over(next) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, rule := range bodies {
+		if len(rule.Head.Args) > 0 || over(rule) {
+			return true
+		}
+	}
+	return false
+}
+
+func namesRow(rule *ast.Rule) bool {
+	found := false
+	ast.WalkRefs(rule, func(ref ast.Ref) bool {
+		found = found || len(ref) > 1 && ref[0].Equal(ast.InputRootDocument) && ref[1].Equal(rowKey)
+		return found
+	})
+	return found
+}

@@ -25,8 +25,10 @@ func (w *walker) call(e *ast.Expr, in scope) (filter.Predicate, error) {
 	if operator == ast.Member.Name && len(args) == 2 {
 		return w.member(e, args, in)
 	}
-	return nil, w.refuse(e, "%s over a row can't be translated; what can: ==, !=, <, <=, >, >=, in, startswith, endswith, contains, and rules and functions of these", operator)
+	return nil, w.refuse(e, "%s over a row can't be translated; what can: %s", operator, translatable)
 }
+
+const translatable = "==, !=, <, <=, >, >=, in, startswith, endswith, contains, and rules and functions of these"
 
 var comparisons = map[string]filter.Op{
 	ast.Equality.Name: filter.Equal, ast.Equal.Name: filter.Equal, ast.NotEqual.Name: filter.NotEqual, ast.LessThan.Name: filter.Less,

@@ -38,10 +38,6 @@ func guardRule(rule *ast.Rule) {
 			x.Body = guardBody(x.Body)
 		case *ast.Not:
 			x.Body = guardBody(x.Body)
-		case *ast.LogicalAnd:
-			x.Lhs, x.Rhs = guardBody(x.Lhs), guardBody(x.Rhs)
-		case *ast.LogicalOr:
-			x.Lhs, x.Rhs = guardBody(x.Lhs), guardBody(x.Rhs)
 		case *ast.ArrayComprehension:
 			x.Body = guardBody(x.Body)
 		case *ast.SetComprehension:
@@ -56,8 +52,8 @@ func guardRule(rule *ast.Rule) {
 func guardBody(body ast.Body) ast.Body {
 	var out ast.Body
 	for _, e := range body {
-		if same := selfComparison(e); e.Negated && same != nil {
-			out.Append(negate(guard(e, same)))
+		if replaced := rewritten(e); replaced != nil {
+			out.Append(replaced)
 			continue
 		}
 		out.Append(e)
@@ -74,8 +70,30 @@ func guard(beside *ast.Expr, ref *ast.Term) *ast.Expr {
 	return e
 }
 
-func negate(e *ast.Expr) *ast.Expr {
-	e.Negated = true
+// rewritten is what stands in an expression's place, if it can't stay. Partial evaluation leaves `and` and `or` of
+// rego.v2 as they are, known operands and rules included; as negations, whose bodies are closures just as operands are,
+// they are evaluated as far as they can be.
+func rewritten(e *ast.Expr) *ast.Expr {
+	if e.Negated {
+		if same := selfComparison(e); same != nil {
+			return negation(e, ast.NewBody(guard(e, same)))
+		}
+		return nil
+	}
+	switch terms := e.Terms.(type) {
+	case *ast.LogicalOr:
+		return negation(e, ast.NewBody(negation(e, terms.Lhs), negation(e, terms.Rhs)))
+	case *ast.LogicalAnd:
+		both := ast.NewBody(negation(e, ast.NewBody(negation(e, terms.Lhs))), negation(e, ast.NewBody(negation(e, terms.Rhs))))
+		return negation(e, ast.NewBody(negation(e, both)))
+	}
+	return nil
+}
+
+// negation is rego.v2's: a legacy one would read columns outside of itself.
+func negation(beside *ast.Expr, body ast.Body) *ast.Expr {
+	e := ast.NewExpr(&ast.Not{Body: body, ExplicitBody: true, Location: beside.Location})
+	e.Location, e.With = beside.Location, beside.With
 	return e
 }
 

@@ -29,8 +29,10 @@ func (w *walker) operand(what fmt.Stringer, t *ast.Term, in scope) (operand, err
 		return operand{}, w.refuse(what, "it depends on a variable that has no known value")
 	case ast.Ref:
 		return w.reference(what, v)
-	case ast.Call, *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
-		return operand{}, w.refuse(what, "calls and comprehensions over a row can't be translated")
+	case ast.Call:
+		return operand{}, w.refuse(what, "%s over a row can't be translated; what can: %s", v[0], translatable)
+	case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
+		return operand{}, w.refuse(what, "comprehensions over a row can't be translated")
 	}
 	if !t.IsGround() || !constant(t) {
 		return operand{}, w.refuse(what, "a collection that holds something of the row can't be translated")

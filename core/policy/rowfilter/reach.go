@@ -2,6 +2,7 @@ package rowfilter
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -22,32 +23,45 @@ func (t *Translator) reach(path ast.Ref) (reached, error) {
 	if len(roots) == 0 {
 		return reached{}, fmt.Errorf("%w: %s", ErrNoRule, path)
 	}
+	if first := roots[0]; len(first.Head.Args) > 0 || first.Head.Value == nil {
+		return reached{}, untranslatable(first.Loc(), first.Head, "a row filter is a condition: neither a function nor a set")
+	}
 	r := reached{home: roots[0].Loc(), product: 1}
-	rules := map[*ast.Rule]bool{}
-	var order []*ast.Rule
-	var visit func(rule *ast.Rule)
-	visit = func(rule *ast.Rule) {
-		if rules[rule] {
-			return
-		}
-		rules[rule] = true
-		order = append(order, rule)
-		for next := range t.compiler.Graph.Dependencies(rule) {
-			if next, ok := next.(*ast.Rule); ok {
-				visit(next)
-			}
-		}
-	}
-	for _, root := range roots {
-		visit(root)
-	}
+	order := t.dependencies(roots)
 	for _, rule := range order {
 		if err := sound(rule); err != nil {
 			return reached{}, err
 		}
 	}
-	r.collect(t.compiler, order)
+	if err := unambiguous(t.compiler, order); err != nil {
+		return reached{}, err
+	}
+	r.collect(t.compiler, order[len(roots):])
 	return r, nil
+}
+
+// dependencies are rules and all that they depend on: the given ones first, the others as they stand in the files.
+func (t *Translator) dependencies(roots []*ast.Rule) []*ast.Rule {
+	seen := map[*ast.Rule]bool{}
+	var others []*ast.Rule
+	var visit func(rule *ast.Rule)
+	visit = func(rule *ast.Rule) {
+		for next := range t.compiler.Graph.Dependencies(rule) {
+			if next, ok := next.(*ast.Rule); ok && !seen[next] {
+				seen[next] = true
+				others = append(others, next)
+				visit(next)
+			}
+		}
+	}
+	for _, root := range roots {
+		seen[root] = true
+	}
+	for _, root := range roots {
+		visit(root)
+	}
+	slices.SortFunc(others, func(a, b *ast.Rule) int { return a.Loc().Compare(b.Loc()) })
+	return append(slices.Clone(roots), others...)
 }
 
 func sound(rule *ast.Rule) error {
@@ -80,40 +94,30 @@ func named(ref ast.Ref) bool {
 	return constant
 }
 
-// collect finds the helpers: complete rules and functions with several bodies, all of them true, that depend on the row.
+// collect finds the helpers: complete rules with several bodies, all of them true, that depend on the row.
 func (r *reached) collect(c *ast.Compiler, rules []*ast.Rule) {
-	byPath := map[string][]*ast.Rule{}
-	var paths []string
-	for _, rule := range rules {
-		path := rule.Ref().GroundPrefix().String()
-		if byPath[path] == nil {
-			paths = append(paths, path)
-		}
-		byPath[path] = append(byPath[path], rule)
-	}
-	for _, path := range paths {
-		bodies := byPath[path]
+	for _, bodies := range byPath(rules) {
 		if len(bodies) < 2 || !simple(bodies) || !overRow(c, bodies) {
 			continue
 		}
-		r.helpers = append(r.helpers, path)
+		r.helpers = append(r.helpers, bodies[0].Ref().String())
 		r.product = min(r.product*len(bodies), mostQueries)
 	}
 }
 
-// simple is true for rules that are nothing but alternatives of one condition.
+// simple is true for rules that are nothing but alternatives of one condition. Functions are inlined always: what OPA
+// keeps of one that binds a parameter to a constant can lack bodies.
 func simple(bodies []*ast.Rule) bool {
 	for _, rule := range bodies {
 		value, ok := rule.Head.Value.Value.(ast.Boolean)
-		if rule.Else != nil || rule.Head.Key != nil || !rule.Ref().IsGround() || !ok || !bool(value) && !rule.Default {
+		if len(rule.Head.Args) > 0 || rule.Else != nil || rule.Head.Key != nil || !rule.Ref().IsGround() || !ok || !bool(value) && !rule.Default {
 			return false
 		}
 	}
 	return true
 }
 
-// overRow is true if what a rule evaluates, itself or by others, names input.row, or if it is a function, which may be
-// given a column.
+// overRow is true if what a rule evaluates, itself or by others, names input.row.
 func overRow(c *ast.Compiler, bodies []*ast.Rule) bool {
 	seen := map[*ast.Rule]bool{}
 	var over func(rule *ast.Rule) bool
@@ -133,7 +137,7 @@ func overRow(c *ast.Compiler, bodies []*ast.Rule) bool {
 		return false
 	}
 	for _, rule := range bodies {
-		if len(rule.Head.Args) > 0 || over(rule) {
+		if over(rule) {
 			return true
 		}
 	}

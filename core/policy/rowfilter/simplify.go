@@ -113,7 +113,7 @@ func equalities(p filter.Predicate) (column string, values []filter.Value) {
 	return "", nil
 }
 
-func negation(p filter.Predicate) filter.Predicate {
+func opposite(p filter.Predicate) filter.Predicate {
 	switch p := p.(type) {
 	case filter.Constant:
 		return !p

@@ -33,7 +33,7 @@ func (o *outcome) when(accepted func(ast.Value) bool) filter.Predicate {
 		alternatives = append(alternatives, o.holds)
 	}
 	if o.otherwise != nil && accepted(o.otherwise) {
-		alternatives = append(alternatives, negation(o.holds))
+		alternatives = append(alternatives, opposite(o.holds))
 	}
 	return anyOf(alternatives)
 }

@@ -100,10 +100,6 @@ func (w *walker) expr(e *ast.Expr, in scope) (filter.Predicate, error) {
 	switch terms := e.Terms.(type) {
 	case *ast.Not:
 		return w.not(terms.Body, in)
-	case *ast.LogicalAnd:
-		return w.both(terms.Lhs, terms.Rhs, in, allOf)
-	case *ast.LogicalOr:
-		return w.both(terms.Lhs, terms.Rhs, in, anyOf)
 	case *ast.Term:
 		return w.truth(e, terms, in)
 	case []*ast.Term:
@@ -124,19 +120,7 @@ func (w *walker) not(body ast.Body, in scope) (filter.Predicate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return negation(p), nil
-}
-
-func (w *walker) both(l, r ast.Body, in scope, join func([]filter.Predicate) filter.Predicate) (filter.Predicate, error) {
-	left, err := w.body(l, in)
-	if err != nil {
-		return nil, err
-	}
-	right, err := w.body(r, in)
-	if err != nil {
-		return nil, err
-	}
-	return join([]filter.Predicate{left, right}), nil
+	return opposite(p), nil
 }
 
 // truth translates a term that stands alone: true if it is defined and not false.

@@ -126,7 +126,11 @@ func (s shape) predicate() (Predicate, error) {
 		add(Constant(*s.Constant), nil)
 	}
 	if s.Compare != nil {
-		add(Compare(*s.Compare), nil)
+		var err error
+		if s.Compare.Value.kind == noValue {
+			err = fmt.Errorf("column %q is compared with no value", s.Compare.Column)
+		}
+		add(Compare(*s.Compare), err)
 	}
 	if s.Columns != nil {
 		add(CompareColumns(*s.Columns), nil)

@@ -144,8 +144,7 @@ func constantOf(r *rand.Rand, t arrow.DataType) string {
 	if r.IntN(100) == 0 {
 		return one(r, []string{`"10"`, "10", "true", "[1]"})
 	}
-	switch t.ID() {
-	case arrow.BOOL:
+	if t.ID() == arrow.BOOL {
 		return strconv.FormatBool(r.IntN(2) == 0)
 	}
 	if isText(t) {

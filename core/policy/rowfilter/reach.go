@@ -136,12 +136,7 @@ func overRow(c *ast.Compiler, bodies []*ast.Rule) bool {
 		}
 		return false
 	}
-	for _, rule := range bodies {
-		if over(rule) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(bodies, over)
 }
 
 func namesRow(rule *ast.Rule) bool {

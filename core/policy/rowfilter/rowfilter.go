@@ -136,7 +136,7 @@ func (t *Translator) translate(ctx context.Context, store storage.Store, path as
 	if got := len(residual.Queries); got > t.limits.Queries {
 		return nil, &LimitError{What: "queries", Limit: t.limits.Queries, Got: got}
 	}
-	w := &walker{ctx: ctx, schema: s, limit: t.limits.Parts, left: t.limits.Parts, home: r.home}
+	w := &walker{expired: ctx.Err, schema: s, limit: t.limits.Parts, left: t.limits.Parts, home: r.home}
 	if err := w.learn(residual.Support, t.limits.Support); err != nil {
 		return nil, err
 	}

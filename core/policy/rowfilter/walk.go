@@ -1,8 +1,8 @@
 package rowfilter
 
 import (
-	"context"
 	"fmt"
+	"maps"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -12,7 +12,7 @@ import (
 
 // walker translates one residual.
 type walker struct {
-	ctx         context.Context //nolint:containedctx // the walk is one call
+	expired     func() error // the context's
 	schema      *arrow.Schema
 	support     map[string]*support
 	home        *ast.Location // where to point if the residual has lost its place
@@ -44,10 +44,7 @@ func (w *walker) body(body ast.Body, outer scope) (filter.Predicate, error) {
 		return nil, err
 	}
 	defer func() { w.depth-- }()
-	inner := scope{}
-	for v, term := range outer {
-		inner[v] = term
-	}
+	inner := maps.Clone(outer)
 	parts := make([]filter.Predicate, 0, len(body))
 	for _, e := range body {
 		part, err := w.expr(e, inner)
@@ -64,7 +61,7 @@ func (w *walker) descend() error {
 	if w.depth > maxDepth {
 		return w.refuse(ast.StringTerm("…"), "it nests more than %d levels deep", maxDepth)
 	}
-	if w.ctx.Err() != nil {
+	if w.expired() != nil {
 		return ErrTimeout
 	}
 	return nil

@@ -8,6 +8,7 @@
 //
 // Values compare as in Rego and in JSON, not as in SQL: a text never equals a number (such a tree does not bind), text
 // compares by bytes, numbers compare by value whatever their types. A float stands for the shortest decimal that reads
-// back as the same float, which is how it is printed: a column of 0.1 equals the constant 0.1. NaN counts as NULL, since
+// back as the same float, which is how it is printed: a column of 0.1 equals the constant 0.1. Only where two columns
+// meet, a float is its exact binary value; for an integer beside it that differs beyond 2^53 alone. NaN counts as NULL, since
 // no policy can name it; infinities lie beyond every number.
 package filter

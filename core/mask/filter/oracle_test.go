@@ -51,7 +51,7 @@ func passes(p filter.Predicate, row map[string]any) truth {
 	case filter.Compare:
 		return stands(row[p.Column], p.Op, plain(p.Value))
 	case filter.CompareColumns:
-		return stands(row[p.Left], p.Op, row[p.Right])
+		return stands(exact(row[p.Left]), p.Op, exact(row[p.Right]))
 	case filter.In:
 		any := no
 		for _, v := range p.Values {
@@ -72,6 +72,14 @@ func passes(p filter.Predicate, row map[string]any) truth {
 		return of(strings.Contains(s, p.Value))
 	}
 	panic("no such predicate")
+}
+
+// exact is what a float is when it meets another column.
+func exact(v any) any {
+	if f, ok := v.(float); ok {
+		return f.exact
+	}
+	return v
 }
 
 func plain(v filter.Value) any {
@@ -128,6 +136,9 @@ func numeric(a, b any) int {
 	}
 	if x, y := rank(a), rank(b); x != 0 || y != 0 {
 		return x - y
+	}
+	if f, ok := a.(float); ok {
+		a = f.shortest
 	}
 	return a.(*big.Rat).Cmp(b.(*big.Rat))
 }

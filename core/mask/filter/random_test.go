@@ -162,7 +162,7 @@ func valueFor(r *rand.Rand, t arrow.DataType) filter.Value {
 	return v
 }
 
-// cell is a value of a row for the oracle: nil, bool, string, *big.Rat or an infinite float64.
+// cell is a value of a row for the oracle: nil, bool, string, *big.Rat, float or an infinite float64.
 func cell(a arrow.Array, i int) any {
 	if a.IsNull(i) {
 		return nil
@@ -196,5 +196,7 @@ func floatCell(f float64, bits int) any {
 		return f
 	}
 	v, _ := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, bits))
-	return v
+	return float{shortest: v, exact: new(big.Rat).SetFloat64(f)}
 }
+
+type float struct{ shortest, exact *big.Rat }

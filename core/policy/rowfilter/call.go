@@ -1,6 +1,9 @@
 package rowfilter
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/qanat-data/qanat/core/mask/filter"
@@ -152,12 +155,21 @@ func (w *walker) value(e *ast.Expr, v ast.Value) (filter.Value, error) {
 	return filter.Value{}, w.refuse(e, "a column can't be compared with an array, a set or an object")
 }
 
+// textFunctions are the tests for two constants, as inlined functions leave them.
+var textFunctions = map[filter.TextOp]func(whole, part string) bool{
+	filter.Starts: strings.HasPrefix, filter.Ends: strings.HasSuffix, filter.Contains: strings.Contains,
+}
+
 func (w *walker) text(e *ast.Expr, op filter.TextOp, args []*ast.Term, in scope) (filter.Predicate, error) {
 	l, r, err := w.pair(e, args, in)
 	if err != nil {
 		return nil, err
 	}
 	part, ok := r.value.(ast.String)
+	if l.value != nil && r.value != nil {
+		whole, isText := l.value.(ast.String)
+		return filter.Constant(ok && isText && textFunctions[op](string(whole), string(part))), nil
+	}
 	if l.field == nil || !ok {
 		return nil, w.refuse(e, "only a column can be tested, and only for a constant text")
 	}
@@ -170,20 +182,31 @@ func (w *walker) member(e *ast.Expr, args []*ast.Term, in scope) (filter.Predica
 	if err != nil {
 		return nil, err
 	}
-	if l.field == nil || r.value == nil {
+	elements, ok := elementsOf(r.value)
+	if l.rule != nil || !ok {
 		return nil, w.refuse(e, "only a column can be looked up, and only in a constant collection")
 	}
-	var values []filter.Value
-	add := func(t *ast.Term) {
-		if _, null := t.Value.(ast.Null); null || err != nil {
-			return
-		}
-		var v filter.Value
-		if v, err = w.value(e, t.Value); err == nil {
-			values = append(values, v)
-		}
+	if l.value != nil {
+		return filter.Constant(slices.ContainsFunc(elements, func(v ast.Value) bool { return v.Compare(l.value) == 0 })), nil
 	}
-	switch c := r.value.(type) {
+	var values []filter.Value
+	for _, element := range elements {
+		if _, null := element.(ast.Null); null {
+			continue
+		}
+		v, err := w.value(e, element)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	return w.fits(e, filter.In{Column: l.field.Name, Values: values})
+}
+
+// elementsOf is what `in` looks through.
+func elementsOf(collection ast.Value) (elements []ast.Value, ok bool) {
+	add := func(t *ast.Term) { elements = append(elements, t.Value) }
+	switch c := collection.(type) {
 	case *ast.Array:
 		c.Foreach(add)
 	case ast.Set:
@@ -191,10 +214,7 @@ func (w *walker) member(e *ast.Expr, args []*ast.Term, in scope) (filter.Predica
 	case ast.Object:
 		c.Foreach(func(_, v *ast.Term) { add(v) })
 	default:
-		return nil, w.refuse(e, "only a column can be looked up, and only in a constant collection")
+		return nil, false
 	}
-	if err != nil {
-		return nil, err
-	}
-	return w.fits(e, filter.In{Column: l.field.Name, Values: values})
+	return elements, true
 }

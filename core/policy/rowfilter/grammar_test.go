@@ -11,15 +11,16 @@ import (
 
 // grammar writes random policies over a schema.
 type grammar struct {
-	r       *rand.Rand
-	schema  *arrow.Schema
-	v2      bool
-	helpers int    // how many helpers there are to call; h0 … of no argument
-	param   string // the parameter that stands for a column, in functions
-	of      arrow.Field
-	locals  int
-	values  bool        // there are rules with values
-	of2     arrow.Field // what picked gives
+	r         *rand.Rand
+	schema    *arrow.Schema
+	v2        bool
+	helpers   int    // how many helpers there are to call; h0 … of no argument
+	functions int    // f0, if 1
+	param     string // the parameter that stands for a column, in functions
+	of        arrow.Field
+	locals    int
+	values    bool        // there are rules with values
+	of2       arrow.Field // what picked gives
 }
 
 func one[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }
@@ -37,26 +38,12 @@ func (g *grammar) policy() string {
 		version = "v2"
 	}
 	out := []string{"package governance.egress.team", "import rego." + version}
+	g.helpers, g.functions = 0, 0
 	var rest []string
-	functions := g.r.IntN(2)
-	for i := range functions {
-		g.of, g.param = g.column(), "x"
-		for range 1 + g.r.IntN(2) {
-			rest = append(rest, fmt.Sprintf("f%d(x) if %s", i, g.body(1+g.r.IntN(2))))
-		}
-		g.param = ""
-	}
-	for g.helpers = 0; g.helpers < 4 && g.r.IntN(2) == 0; {
-		name := fmt.Sprintf("h%d", g.helpers)
-		var bodies []string
-		for range 1 + g.r.IntN(3) {
-			bodies = append(bodies, name+" if "+g.body(1+g.r.IntN(2)))
-		}
-		if g.r.IntN(4) == 0 {
-			bodies = append(bodies, "default "+name+" := false")
-		}
-		rest = append(rest, bodies...)
-		g.helpers++
+	if g.r.IntN(2) == 0 {
+		rest = append(g.functionRules(), g.helperRules()...)
+	} else {
+		rest = append(g.helperRules(), g.functionRules()...)
 	}
 	if g.values = g.r.IntN(3) == 0; g.values {
 		rest = append(rest, fmt.Sprintf("level := %s if %s", one(g.r, []string{"1", "2", "300"}), g.body(1+g.r.IntN(2))))
@@ -74,15 +61,42 @@ func (g *grammar) policy() string {
 	}
 	for range 1 + g.r.IntN(2) {
 		body := g.conditions(1 + g.r.IntN(3))
-		if functions > 0 && g.r.IntN(2) == 0 {
-			body = append(body, g.negated(fmt.Sprintf("f0(input.row.%s)", g.of.Name)))
-		}
 		if g.values {
 			body = append(body, g.negated(g.valued()))
 		}
 		out = append(out, "filter if { "+strings.Join(body, "; ")+" }")
 	}
 	return strings.Join(append(out, rest...), "\n") + "\n"
+}
+
+// functionRules may make a function of a column, with helpers that there are.
+func (g *grammar) functionRules() []string {
+	if g.r.IntN(2) == 0 {
+		return nil
+	}
+	var rules []string
+	g.of, g.param = g.column(), "x"
+	for range 1 + g.r.IntN(2) {
+		rules = append(rules, "f0(x) if "+g.body(1+g.r.IntN(2)))
+	}
+	g.functions, g.param = 1, ""
+	return rules
+}
+
+// helperRules makes helpers, each with those before it and with the function that there is.
+func (g *grammar) helperRules() []string {
+	var rules []string
+	for g.helpers < 4 && g.r.IntN(2) == 0 {
+		name := fmt.Sprintf("h%d", g.helpers)
+		for range 1 + g.r.IntN(3) {
+			rules = append(rules, name+" if "+g.body(1+g.r.IntN(2)))
+		}
+		if g.r.IntN(4) == 0 {
+			rules = append(rules, "default "+name+" := false")
+		}
+		g.helpers++
+	}
+	return rules
 }
 
 // valued is an atom over a rule that has a value.
@@ -109,6 +123,9 @@ func (g *grammar) conditions(n int) []string {
 func (g *grammar) condition() []string {
 	if g.helpers > 0 && g.r.IntN(4) == 0 {
 		return []string{g.negated(fmt.Sprintf("h%d", g.r.IntN(g.helpers)))}
+	}
+	if g.functions > 0 && g.r.IntN(5) == 0 {
+		return []string{g.negated(fmt.Sprintf("f0(input.row.%s)", g.like(g.of).Name))}
 	}
 	if g.v2 && g.r.IntN(8) == 0 {
 		return []string{"not { " + strings.Join(g.plain(), "; ") + "; " + strings.Join(g.plain(), "; ") + " }"}

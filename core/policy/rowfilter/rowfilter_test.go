@@ -1,7 +1,11 @@
 package rowfilter_test
 
 import (
+	"fmt"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -106,6 +110,43 @@ func TestPoliciesBecomePredicates(t *testing.T) {
 			} else if got := r.Predicate.String(); got != want {
 				t.Errorf("%s, %s:\n%s, want\n%s", version, c.body, got, want)
 			}
+		}
+	}
+}
+
+// One translator serves many callers at once.
+func TestTranslatorIsSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
+	translator, err := rowfilter.New(compiled(t, residency), rowfilter.Limits{Time: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, in := store(), input(t, known)
+	texts := make([]string, 16)
+	var wg sync.WaitGroup
+	for i := range texts {
+		wg.Go(func() {
+			r, err := translator.Filter(t.Context(), data, egress, in, people)
+			if texts[i] = fmt.Sprint(r.Predicate); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if slices.ContainsFunc(texts, func(text string) bool { return text != texts[0] }) {
+		t.Errorf("one policy, several filters: %q", texts)
+	}
+}
+
+func BenchmarkFilter(b *testing.B) {
+	translator, err := rowfilter.New(compiled(b, residency), rowfilter.Limits{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	data, in := store(), input(b, known)
+	for b.Loop() {
+		if _, err := translator.Filter(b.Context(), data, egress, in, people); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

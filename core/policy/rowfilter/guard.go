@@ -13,11 +13,12 @@ var mark = ast.ObjectTerm([2]*ast.Term{ast.StringTerm("qanat"), ast.StringTerm("
 // guarded compiles the rules of a compiler again with a guard beside each reading of a row that partial evaluation could
 // lose.
 func guarded(c *ast.Compiler) (*ast.Compiler, error) {
+	g := guards{compiler: c, wrapped: map[*ast.Expr]bool{}}
 	modules := make(map[string]*ast.Module, len(c.Modules))
 	for name, m := range c.Modules {
 		m = m.Copy()
 		for _, rule := range m.Rules {
-			guardRule(rule)
+			g.rule(rule)
 		}
 		modules[name] = m
 	}
@@ -28,31 +29,38 @@ func guarded(c *ast.Compiler) (*ast.Compiler, error) {
 	return again, nil
 }
 
-// guardRule guards every body of a rule, however deep.
-func guardRule(rule *ast.Rule) {
+// guards puts guards into copies of a compiler's rules.
+type guards struct {
+	compiler *ast.Compiler
+	wrapped  map[*ast.Expr]bool // calls that are negated twice already
+}
+
+// rule guards every body of a rule, however deep.
+func (g guards) rule(rule *ast.Rule) {
 	ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
 		case *ast.Rule:
-			x.Body = guardBody(x.Body)
+			x.Body = g.body(x.Body)
 		case *ast.Every:
-			x.Body = guardBody(x.Body)
+			x.Body = g.body(x.Body)
 		case *ast.Not:
-			x.Body = guardBody(x.Body)
+			// The body is safe, as it has compiled; explicit, it may hold what is put into it here.
+			x.Body, x.ExplicitBody = g.body(x.Body), true
 		case *ast.ArrayComprehension:
-			x.Body = guardBody(x.Body)
+			x.Body = g.body(x.Body)
 		case *ast.SetComprehension:
-			x.Body = guardBody(x.Body)
+			x.Body = g.body(x.Body)
 		case *ast.ObjectComprehension:
-			x.Body = guardBody(x.Body)
+			x.Body = g.body(x.Body)
 		}
 		return false
 	}).Walk(rule)
 }
 
-func guardBody(body ast.Body) ast.Body {
+func (g guards) body(body ast.Body) ast.Body {
 	var out ast.Body
 	for _, e := range body {
-		if replaced := rewritten(e); replaced != nil {
+		if replaced := g.rewritten(e); replaced != nil {
 			out.Append(replaced)
 			continue
 		}
@@ -72,8 +80,9 @@ func guard(beside *ast.Expr, ref *ast.Term) *ast.Expr {
 
 // rewritten is what stands in an expression's place, if it can't stay. Partial evaluation leaves `and` and `or` of
 // rego.v2 as they are, known operands and rules included; as negations, whose bodies are closures just as operands are,
-// they are evaluated as far as they can be.
-func rewritten(e *ast.Expr) *ast.Expr {
+// they are evaluated as far as they can be. Calls of functions with several bodies are negated twice: that keeps the
+// bodies together in one support rule, where k calls of two bodies in line would be 2^k queries.
+func (g guards) rewritten(e *ast.Expr) *ast.Expr {
 	if e.Negated {
 		if same := selfComparison(e); same != nil {
 			return negation(e, ast.NewBody(guard(e, same)))
@@ -81,13 +90,30 @@ func rewritten(e *ast.Expr) *ast.Expr {
 		return nil
 	}
 	switch terms := e.Terms.(type) {
+	case []*ast.Term:
+		if !g.wrapped[e] && g.alternatives(e) {
+			g.wrapped[e] = true
+			return twice(e, ast.NewBody(e))
+		}
 	case *ast.LogicalOr:
 		return negation(e, ast.NewBody(negation(e, terms.Lhs), negation(e, terms.Rhs)))
 	case *ast.LogicalAnd:
-		both := ast.NewBody(negation(e, ast.NewBody(negation(e, terms.Lhs))), negation(e, ast.NewBody(negation(e, terms.Rhs))))
-		return negation(e, ast.NewBody(negation(e, both)))
+		return twice(e, ast.NewBody(twice(e, terms.Lhs), twice(e, terms.Rhs)))
 	}
 	return nil
+}
+
+// alternatives is true for a call that is a condition, of a function with several bodies.
+func (g guards) alternatives(e *ast.Expr) bool {
+	if !e.IsCall() || !e.Operator().HasPrefix(ast.DefaultRootRef) {
+		return false
+	}
+	rules := g.compiler.GetRulesExact(e.Operator())
+	return len(rules) > 1 && len(e.Operands()) == len(rules[0].Head.Args)
+}
+
+func twice(beside *ast.Expr, body ast.Body) *ast.Expr {
+	return negation(beside, ast.NewBody(negation(beside, body)))
 }
 
 // negation is rego.v2's: a legacy one would read columns outside of itself.

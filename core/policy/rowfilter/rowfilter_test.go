@@ -92,7 +92,7 @@ func TestPoliciesBecomePredicates(t *testing.T) {
 		{body: `filter if input.row.amount <= input.row.limit`, legacy: `amount <= limit`},
 		{body: "filter if a\na if input.row.amount == 1\na if input.row.amount > 7", legacy: `amount == 1 or amount > 7`},
 		{body: "filter if not a\na if input.row.amount == 1\na if input.row.amount > 7", legacy: `not (amount == 1 or amount > 7)`},
-		{body: "filter if f(input.row.amount)\nf(x) if x == 1\nf(x) if x > 7", legacy: `amount == 1 or amount > 7`},
+		{body: "filter if f(input.row.amount)\nf(x) if x == 1\nf(x) if x > 7", legacy: `amount is not null and (amount == 1 or amount > 7)`},
 		{body: "filter if not f(input.row.amount)\nf(x) if x == 1", legacy: `amount is not null and not (amount == 1)`, v2: `not (amount == 1)`},
 		{body: "filter if a\ndefault a := false\na if input.row.consent", legacy: `consent`},
 		{body: "filter if not a\ndefault a := false\na if input.row.consent", legacy: `not (consent)`},

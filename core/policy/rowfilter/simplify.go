@@ -113,12 +113,32 @@ func equalities(p filter.Predicate) (column string, values []filter.Value) {
 	return "", nil
 }
 
+// opposite is true where the predicate isn't. Nothing in a tree tells unknown from false, so two negations fall away.
 func opposite(p filter.Predicate) filter.Predicate {
 	switch p := p.(type) {
 	case filter.Constant:
 		return !p
 	case filter.IsNull:
 		return filter.IsNull{Column: p.Column, Not: !p.Not}
+	case filter.NotTrue:
+		return p.Of
+	case filter.And:
+		if alternatives := negated(p); alternatives != nil {
+			return anyOf(alternatives)
+		}
 	}
 	return filter.NotTrue{Of: p}
+}
+
+// negated is what a conjunction of nothing but negations negates.
+func negated(parts filter.And) []filter.Predicate {
+	out := make([]filter.Predicate, len(parts))
+	for i, p := range parts {
+		not, ok := p.(filter.NotTrue)
+		if !ok {
+			return nil
+		}
+		out[i] = not.Of
+	}
+	return out
 }

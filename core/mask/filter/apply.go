@@ -3,6 +3,7 @@ package filter
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 
@@ -52,10 +53,52 @@ func (f *Filter) Apply(ctx context.Context, alloc memory.Allocator, b arrow.Reco
 	mask := boolean(passing, int(b.NumRows()))
 	defer mask.Release()
 	kept, err = compute.FilterRecordBatch(compute.WithAllocator(ctx, alloc), b, mask, compute.DefaultFilterOptions())
+	if errors.Is(err, arrow.ErrNotImplemented) { // for text and binary views
+		kept, err = byRuns(alloc, b, passing, n)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("filter rows: %w", err)
 	}
 	return kept, dropped, nil
+}
+
+// byRuns joins the slices of rows that pass; it is slower where many short ones do.
+func byRuns(alloc memory.Allocator, b arrow.RecordBatch, passing []uint64, n int64) (arrow.RecordBatch, error) {
+	columns := make([]arrow.Array, 0, b.NumCols())
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	for _, column := range b.Columns() {
+		joined, err := joinRuns(alloc, column, passing)
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, joined)
+	}
+	return array.NewRecordBatch(b.Schema(), columns, n), nil
+}
+
+func joinRuns(alloc memory.Allocator, column arrow.Array, passing []uint64) (arrow.Array, error) {
+	var runs []arrow.Array
+	defer func() {
+		for _, run := range runs {
+			run.Release()
+		}
+	}()
+	rows := column.Len()
+	passes := func(i int) bool { return i < rows && passing[i/64]>>(i%64)&1 == 1 }
+	for i := 0; i < rows; i++ {
+		from := i
+		for passes(i) {
+			i++
+		}
+		if i > from {
+			runs = append(runs, array.NewSlice(column, int64(from), int64(i)))
+		}
+	}
+	return array.Concatenate(runs, alloc)
 }
 
 // boolean is a bitmap as an Arrow array.

@@ -102,7 +102,7 @@ func (w *walker) compare(e *ast.Expr, op filter.Op, args []*ast.Term, in scope) 
 		return l.rule.when(func(v ast.Value) bool { return holds(op, v.Compare(r.value)) }), nil
 	case r.value == nil:
 		return nil, w.refuse(e, "a rule over the row can't be compared with another, or with a column")
-	case mark.Value.Compare(r.value) == 0:
+	case op == filter.NotEqual && mark.Value.Compare(r.value) == 0:
 		return w.fits(e, filter.IsNull{Column: l.field.Name, Not: true})
 	}
 	return w.compareColumn(e, l.field.Name, op, r.value)

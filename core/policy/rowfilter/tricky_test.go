@@ -2,6 +2,7 @@ package rowfilter_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -138,7 +139,7 @@ func TestTrickyPoliciesAreExactOrRefused(t *testing.T) {
 	for _, version := range []string{"v1", "v2"} {
 		bodies := tricky
 		if version == "v2" {
-			bodies = append(bodies[:len(bodies):len(bodies)], v2Tricky...)
+			bodies = append(slices.Clip(bodies), v2Tricky...)
 		}
 		for _, body := range bodies {
 			source := "package governance.egress.team\nimport rego." + version + "\n" + body + "\n"

@@ -34,6 +34,7 @@ var (
 		{Name: "t", Type: arrow.BinaryTypes.String, Nullable: true},
 		{Name: `we"ird`, Type: arrow.BinaryTypes.LargeString, Nullable: true},
 		{Name: "dict", Type: dictionary, Nullable: true},
+		{Name: "view", Type: arrow.BinaryTypes.StringView, Nullable: true},
 	}, nil)
 )
 
@@ -95,6 +96,8 @@ func appendAny(r *rand.Rand, field array.Builder) {
 		f.Append(one(r, texts))
 	case *array.LargeStringBuilder:
 		f.Append(one(r, texts))
+	case *array.StringViewBuilder:
+		f.Append(one(r, texts))
 	case *array.BinaryDictionaryBuilder:
 		_ = f.AppendString(one(r, texts))
 	default:
@@ -137,7 +140,7 @@ func atom(r *rand.Rand, s *arrow.Schema) filter.Predicate {
 		}
 		return filter.In{Column: field.Name, Values: values}
 	case 2:
-		return filter.Text{Column: one(r, []string{"t", `we"ird`, "dict"}), Op: one(r, []filter.TextOp{filter.Starts, filter.Ends, filter.Contains}), Value: one(r, texts)}
+		return filter.Text{Column: one(r, []string{"t", `we"ird`, "dict", "view"}), Op: one(r, []filter.TextOp{filter.Starts, filter.Ends, filter.Contains}), Value: one(r, texts)}
 	case 3:
 		return filter.Column{Name: one(r, []string{"b", "b 2"})}
 	case 4:
@@ -152,7 +155,7 @@ func valueFor(r *rand.Rand, t arrow.DataType) filter.Value {
 	switch t.ID() {
 	case arrow.BOOL:
 		return filter.Bool(r.IntN(2) == 0)
-	case arrow.STRING, arrow.LARGE_STRING, arrow.DICTIONARY:
+	case arrow.STRING, arrow.LARGE_STRING, arrow.STRING_VIEW, arrow.DICTIONARY:
 		return filter.String(one(r, texts))
 	}
 	v, err := filter.Number(one(r, numbers))
@@ -175,6 +178,8 @@ func cell(a arrow.Array, i int) any {
 	case *array.String:
 		return a.Value(i)
 	case *array.LargeString:
+		return a.Value(i)
+	case *array.StringView:
 		return a.Value(i)
 	case *array.Float32:
 		return floatCell(float64(a.Value(i)), 32)

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -39,9 +40,15 @@ func (t textTest) run(values arrow.Array, dst []uint64) {
 
 // textSet looks text up in a set.
 type textSet struct {
-	set  map[string]struct{}
-	list []string
+	set     map[string]struct{}
+	list    []string
+	lengths uint64 // bit n is set if there is a text of n bytes; the last bit, of 63 or more
 }
+
+// fewTexts is how many comparisons cost less than a look-up.
+const fewTexts = 8
+
+func lengthBit(s string) uint64 { return 1 << min(len(s), 63) }
 
 func newTextSet(values []Value) textSet {
 	t := textSet{set: make(map[string]struct{}, len(values))}
@@ -49,6 +56,7 @@ func newTextSet(values []Value) textSet {
 		if _, seen := t.set[v.text]; !seen {
 			t.set[v.text] = struct{}{}
 			t.list = append(t.list, v.text)
+			t.lengths |= lengthBit(v.text)
 		}
 	}
 	return t
@@ -58,11 +66,19 @@ func (t textSet) run(values arrow.Array, dst []uint64) {
 	of := values.(texts)
 	clear(dst)
 	for i := range of.Len() {
-		if _, in := t.set[of.Value(i)]; in {
+		if s := of.Value(i); t.lengths&lengthBit(s) != 0 && t.has(s) {
 			dst[i/64] |= 1 << (i % 64)
 		}
 	}
 	dropNulls(values, dst)
+}
+
+func (t textSet) has(s string) bool {
+	if len(t.list) <= fewTexts {
+		return slices.Contains(t.list, s)
+	}
+	_, in := t.set[s]
+	return in
 }
 
 // affixTest tests what text starts with, ends with or contains.

@@ -101,6 +101,8 @@ func textRules() []Rule {
 		{Method: "constant", Args: args{"value": "x"}},
 		{Method: "partial", Args: args{"keep_last": 4}},
 		{Method: "hash", Args: args{"key": "one"}},
+		tokenRule,
+		{Method: "generalise", Args: args{"prefix": 8}},
 	}
 }
 

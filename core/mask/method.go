@@ -71,6 +71,10 @@ func parse(r Rule) (method, []*ArgError) {
 		m = parsePartial(args)
 	case methodHash:
 		m = parseHash(args)
+	case methodTokenise:
+		m = parseTokenise(args)
+	case methodGeneralise:
+		m = parseGeneralise(args)
 	default:
 		return nil, []*ArgError{{
 			Method: r.Method, Problem: "there is no such method",

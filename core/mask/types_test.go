@@ -142,14 +142,28 @@ func TestANullColumnHasNothingToMask(t *testing.T) {
 
 func TestMethodsForSomeTypesRefuseTheOthers(t *testing.T) {
 	t.Parallel()
-	for _, r := range []Rule{
-		{Method: "partial", Args: args{"keep_last": 4}},
+	isNumber := func(dt arrow.DataType) bool {
+		return arrow.IsInteger(dt.ID()) || arrow.IsFloating(dt.ID()) || arrow.IsDecimal(dt.ID())
+	}
+	isMoment := func(dt arrow.DataType) bool {
+		return dt.ID() == arrow.DATE32 || dt.ID() == arrow.DATE64 || dt.ID() == arrow.TIMESTAMP
+	}
+	for _, one := range []struct {
+		rule Rule
+		fits func(arrow.DataType) bool
+	}{
+		{Rule{Method: "partial", Args: args{"keep_last": 4}}, isText},
+		{tokenRule, func(dt arrow.DataType) bool { return isText(dt) || arrow.IsInteger(dt.ID()) }},
+		{Rule{Method: "generalise", Args: args{"band": 10}}, isNumber},
+		{Rule{Method: "generalise", Args: args{"to": "month"}}, isMoment},
+		{Rule{Method: "generalise", Args: args{"prefix": 24}}, isText},
 	} {
 		for _, c := range typeCases() {
+			r := one.rule
 			values, _ := decoder(c.dt)
 			_, err := Outcome(c.dt, r)
 			var fault *ArgError
-			if fits := isText(values); fits != (err == nil) {
+			if fits := one.fits(values); fits != (err == nil) {
 				t.Errorf("%s of %s: %v", r.Method, c.dt, err)
 			} else if err != nil && (!errors.As(err, &fault) || fault.Method != r.Method || fault.Type != c.dt || fault.Allowed == "") {
 				t.Errorf("%s of %s: %#v", r.Method, c.dt, err)

@@ -1,0 +1,174 @@
+package mask
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/qanat-data/qanat/sdk/change"
+)
+
+func people() *arrow.Schema {
+	return arrow.NewSchema([]arrow.Field{
+		field("id", arrow.PrimitiveTypes.Int64), field("mail", utf8Type), field("pin", utf8Type), field("age", arrow.PrimitiveTypes.Int32),
+	}, nil)
+}
+
+// changesOf makes an insert, an update whose pin and age were not sent, a delete and a truncate.
+func changesOf(t *testing.T, alloc memory.Allocator) arrow.RecordBatch {
+	t.Helper()
+	b := change.NewBuilder(alloc, people(), []string{"id"})
+	defer b.Release()
+	row := func(id int64, mail string, column func(int) array.Builder) {
+		column(0).(*array.Int64Builder).Append(id)
+		column(1).(*array.StringBuilder).Append(mail)
+		column(2).AppendNull()
+		column(3).AppendNull()
+	}
+	at := time.Unix(1, 0)
+	row(1, "new@example.com", b.Column)
+	b.Append(change.Change{Op: change.Insert, Ts: at})
+	row(1, "changed@example.com", b.Column)
+	b.Before().Append(true)
+	row(1, "new@example.com", b.Before().FieldBuilder)
+	b.Append(change.Change{Op: change.Update, Ts: at, Unchanged: []string{"pin", "age"}})
+	row(1, "changed@example.com", b.Column)
+	b.Append(change.Change{Op: change.Delete, Ts: at, Unchanged: []string{"pin"}})
+	b.AppendTruncate(change.Change{Ts: at})
+	batch, err := b.Batch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(batch.Release)
+	return batch
+}
+
+func TestOldRowsAreMaskedAsNewOnes(t *testing.T) {
+	t.Parallel()
+	alloc := checked(t)
+	in := changesOf(t, alloc)
+	m, err := New(Settings{
+		Schema: in.Schema(), Keys: testKeys, Alloc: alloc, Key: change.Key(in.Schema()), Drop: []string{"pin"},
+		Masks: map[string]Rule{"mail": {Method: "hash", Args: args{"key": "one"}}, "id": tokenRule},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := arrow.NewSchema([]arrow.Field{field("id", arrow.PrimitiveTypes.Int64), field("mail", utf8Type), field("age", arrow.PrimitiveTypes.Int32)}, nil)
+	if want := change.Schema(table, []string{"id"}); !want.Equal(m.Schema()) || !change.Is(m.Schema()) || change.Key(m.Schema()) == nil {
+		t.Errorf("got %s, expected %s", m.Schema(), want)
+	}
+	for _, from := range []int64{0, 1} {
+		part := in.NewSlice(from, in.NumRows())
+		defer part.Release()
+		out := apply(t, m, part)
+		update := int(1 - from)
+		at, err := change.Columns(out.Schema())
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := out.Column(at.Before).(*array.Struct)
+		if before.IsNull(update) || before.NullN() != before.Len()-1 {
+			t.Errorf("old rows: %s", before)
+		}
+		if got, want := before.Field(0).ValueStr(update), out.Column(0).ValueStr(update); got != want || got == "1" {
+			t.Errorf("id was %q in the old row and is %q", got, want)
+		}
+		whole := apply(t, m, in)
+		if got, want := before.Field(1).ValueStr(update), whole.Column(1).ValueStr(0); got != want {
+			t.Errorf("mail was %q in the old row and %q when it was inserted", got, want)
+		}
+		want := []string{"(null)", `["age"]`, `[]`, "(null)"}[from:]
+		if diff := cmp.Diff(want, shownValues(out.Column(at.Unchanged))); diff != "" {
+			t.Errorf("unchanged: (-want +got)\n%s", diff)
+		}
+		for _, secret := range []string{"new@example.com", "changed@example.com"} {
+			for i := range int(out.NumCols()) {
+				if holds(out.Column(i).Data(), []byte(secret)) {
+					t.Errorf("%q is still in %q", secret, out.ColumnName(i))
+				}
+			}
+		}
+	}
+}
+
+func TestChangesWithoutAMaskForThemShareTheirMemory(t *testing.T) {
+	t.Parallel()
+	alloc := checked(t)
+	in := changesOf(t, alloc)
+	m := newMasker(t, alloc, in.Schema(), nil)
+	out := apply(t, m, in)
+	for i := range int(in.NumCols()) {
+		if in.Column(i).Data() != out.Column(i).Data() {
+			t.Errorf("column %q is copied", in.ColumnName(i))
+		}
+	}
+	if len(m.Columns()) != 0 {
+		t.Errorf("columns: %v", m.Columns())
+	}
+}
+
+func TestChangeColumnsAreNotMasked(t *testing.T) {
+	t.Parallel()
+	s := change.Schema(people(), []string{"id"})
+	for _, name := range change.Names() {
+		for _, settings := range []Settings{
+			{Schema: s, Masks: map[string]Rule{name: {Method: "null"}}},
+			{Schema: s, Drop: []string{name}},
+		} {
+			_, err := New(settings)
+			var fault *ArgError
+			if !errors.As(err, &fault) || fault.Column != name {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if _, err := New(Settings{Schema: s, Drop: []string{"id", "mail", "pin", "age"}}); err == nil {
+		t.Error("all columns of the table may be dropped")
+	}
+	wrong := arrow.NewSchema([]arrow.Field{field("_op", utf8Type)}, nil)
+	if _, err := New(Settings{Schema: wrong}); err == nil {
+		t.Error("wrong change columns are taken")
+	}
+	plain := arrow.NewSchema([]arrow.Field{field("_ts", utf8Type)}, nil)
+	if _, err := New(Settings{Schema: plain, Masks: map[string]Rule{"_ts": {Method: "null"}}}); err != nil {
+		t.Errorf("without _op it is no change column: %v", err)
+	}
+}
+
+// TestAFaultInAnOldRowReleasesWhatWasMade fails in _before only.
+func TestAFaultInAnOldRowReleasesWhatWasMade(t *testing.T) {
+	t.Parallel()
+	alloc := checked(t)
+	b := change.NewBuilder(alloc, people(), []string{"mail"})
+	defer b.Release()
+	b.Column(0).AppendNull()
+	b.Column(1).(*array.StringBuilder).Append("long enough")
+	b.Column(2).AppendNull()
+	b.Column(3).AppendNull()
+	b.Before().Append(true)
+	b.Before().FieldBuilder(0).AppendNull()
+	b.Before().FieldBuilder(1).(*array.StringBuilder).Append("x")
+	b.Before().FieldBuilder(2).AppendNull()
+	b.Before().FieldBuilder(3).AppendNull()
+	b.Append(change.Change{Op: change.Update})
+	batch, err := b.Batch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer batch.Release()
+	m, err := New(Settings{Schema: batch.Schema(), Keys: testKeys, Alloc: alloc, Key: []string{"mail"}, Masks: map[string]Rule{"mail": tokenRule, "id": tokenRule}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.Apply(t.Context(), batch)
+	var fault *KeyValueError
+	if !errors.As(err, &fault) || fault.Column != "mail" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -43,9 +43,9 @@ func (m *bands) bindInt(id arrow.Type) (bound, *ArgError) {
 	}
 	width := m.width.Num().Int64()
 	if id == arrow.UINT64 {
-		out := arrow.PrimitiveTypes.Uint64
+		out, width := arrow.PrimitiveTypes.Uint64, m.width.Num().Uint64()
 		return bound{out: out, run: func(_ context.Context, c *call, in arrow.Array) (arrow.Array, error) {
-			return eachCell(c, in.(*array.Uint64).Values(), nullsOf(in), out, func(v uint64) uint64 { return v - v%uint64(width) }), nil
+			return eachCell(c, in.(*array.Uint64).Values(), nullsOf(in), out, func(v uint64) uint64 { return v - v%width }), nil
 		}}, nil
 	}
 	out := arrow.PrimitiveTypes.Int64

@@ -3,7 +3,9 @@ package mask
 import (
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -29,6 +31,16 @@ func benchColumns(distinct int) map[string]arrow.Array {
 	return map[string]arrow.Array{"mail": mail.NewArray(), "card": card.NewArray(), "ip": ip.NewArray(), "int": number.NewArray(), "time": at.NewArray()}
 }
 
+// cpuTime is what the process has used so far, with its garbage collection: it says more than the clock where others use the machine.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 func BenchmarkMasks(b *testing.B) {
 	for _, c := range []struct {
 		name, column string
@@ -45,12 +57,21 @@ func BenchmarkMasks(b *testing.B) {
 		{"hash/text-of-100", "mail", 100, Rule{Method: "hash", Args: args{"key": "one"}}},
 		{"hash/int", "int", 1e8, Rule{Method: "hash", Args: args{"key": "one"}}},
 		{"hash/int-of-100", "int", 100, Rule{Method: "hash", Args: args{"key": "one"}}},
+		{"tokenise/letters-and-digits", "mail", 1e8, tokenRule},
+		{"tokenise/digits", "card", 1e8, tokenRule},
+		{"tokenise/digits-of-100", "card", 100, tokenRule},
+		{"tokenise/int", "int", 1e8, tokenRule},
+		{"generalise/time-to-hour", "time", 1e8, generalised(args{"to": "hour"})},
+		{"generalise/time-to-month", "time", 1e8, generalised(args{"to": "month"})},
+		{"generalise/int-to-band", "int", 1e8, generalised(args{"band": 100})},
+		{"generalise/ip-to-network", "ip", 1e8, generalised(args{"prefix": 24})},
 	} {
 		column := benchColumns(c.distinct)[c.column]
 		b.Run(c.name, func(b *testing.B) {
 			in := batchOf(b, column)
 			m := newMasker(b, memory.NewGoAllocator(), in.Schema(), map[string]Rule{"a": c.rule})
 			b.ReportAllocs()
+			started := cpuTime(b)
 			for b.Loop() {
 				out, err := m.Apply(b.Context(), in)
 				if err != nil {
@@ -59,6 +80,7 @@ func BenchmarkMasks(b *testing.B) {
 				out.Release()
 			}
 			b.ReportMetric(benchRows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+			b.ReportMetric(benchRows*float64(b.N)/(cpuTime(b)-started).Seconds()/1e6, "Mvalues/cpu-s")
 		})
 	}
 }

@@ -46,7 +46,7 @@ func (e *encodings) encode(in arrow.Array, n *nulls) {
 	e.bytes, e.ends = e.bytes[:0], e.ends[:0]
 	switch a := in.(type) {
 	case *array.String, *array.LargeString, *array.StringView:
-		e.texts(texts(in, n), n)
+		e.texts(in, n)
 	case *array.Int32:
 		encodeInts(e, a.Values(), n)
 	case *array.Int64:
@@ -62,10 +62,11 @@ func (e *encodings) encode(in arrow.Array, n *nulls) {
 	}
 }
 
-func (e *encodings) texts(values []string, n *nulls) {
-	for i, v := range values {
+func (e *encodings) texts(in arrow.Array, n *nulls) {
+	values := textsOf(in, n)
+	for i := range in.Len() {
 		if !n.at(i) {
-			e.bytes = append(append(e.bytes, tagText), v...)
+			e.bytes = append(append(e.bytes, tagText), values.at(i)...)
 		}
 		e.ends = append(e.ends, len(e.bytes))
 	}

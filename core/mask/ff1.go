@@ -64,7 +64,8 @@ func (f *ff1) length(n int) *ff1Length {
 	l.b = (highest.BitLen() + 7) / 8
 	l.d = (l.b+3)/4*4 + 4
 	t := len(f.tweak)
-	p := append([]byte{1, 2, 1, byte(f.radix >> 16), byte(f.radix >> 8), byte(f.radix), ff1Rounds, byte(l.u)}, make([]byte, 8)...)
+	p := append([]byte{1, 2, 0, 0, 0, 0, ff1Rounds, byte(l.u % 256)}, make([]byte, 8)...) //nolint:gosec // the lower byte is meant
+	binary.BigEndian.PutUint32(p[2:], 1<<24|f.radix)
 	binary.BigEndian.PutUint32(p[8:], uint32(n))  //nolint:gosec // a text's length
 	binary.BigEndian.PutUint32(p[12:], uint32(t)) //nolint:gosec // a short tweak
 	f.block.Encrypt(l.p[:], p)
@@ -77,7 +78,7 @@ func (f *ff1) length(n int) *ff1Length {
 
 // prf works out S of a round, whose NUM(B) is at the end of q already.
 func (l *ff1Length) prf(round int) {
-	l.q[len(l.q)-l.b-1] = byte(round)
+	l.q[len(l.q)-l.b-1] = byte(round) //nolint:gosec // one of ten
 	l.r = l.p
 	for at := 0; at < len(l.q); at += aes.BlockSize {
 		for i := range l.r {
@@ -89,7 +90,7 @@ func (l *ff1Length) prf(round int) {
 	for j := 1; j*aes.BlockSize < len(l.s); j++ {
 		more := l.s[j*aes.BlockSize : (j+1)*aes.BlockSize]
 		copy(more, l.r[:])
-		counter := binary.BigEndian.Uint32(more[12:]) ^ uint32(j) //nolint:gosec // few blocks
+		counter := binary.BigEndian.Uint32(more[12:]) ^ uint32(j)
 		binary.BigEndian.PutUint32(more[12:], counter)
 		l.block.Encrypt(more, more)
 	}

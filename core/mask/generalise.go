@@ -159,11 +159,13 @@ const longestNetwork = 8*5 + 3
 func (m *networks) run(_ context.Context, c *call, in arrow.Array) (arrow.Array, error) {
 	n := nullsOf(in)
 	w := newTextWriter(c.alloc, in.Len(), longestNetwork*(in.Len()-n.count))
-	for i, v := range texts(in, &n) {
+	values := textsOf(in, &n)
+	for i := range in.Len() {
 		if n.at(i) {
 			w.next(0)
 			continue
 		}
+		v := values.at(i)
 		network, ok := m.of(v)
 		if !ok {
 			c.refused.Add(1)

@@ -72,20 +72,14 @@ func (m *partial) bind(in arrow.DataType) (bound, *ArgError) {
 
 func (m *partial) run(_ context.Context, c *call, in arrow.Array) (arrow.Array, error) {
 	n := nullsOf(in)
-	values := texts(in, &n)
-	size := 0
-	for i, v := range values {
-		if !n.at(i) {
-			size += len(v)
-		}
-	}
-	w := newTextWriter(c.alloc, in.Len(), size)
-	for i, v := range values {
+	values := textsOf(in, &n)
+	w := newTextWriter(c.alloc, in.Len(), values.size)
+	for i := range in.Len() {
 		if n.at(i) {
 			w.next(0)
 			continue
 		}
-		m.write(w, v)
+		m.write(w, values.at(i))
 	}
 	return w.finish(n)
 }

@@ -61,25 +61,32 @@ func (n *nulls) bitmap(alloc memory.Allocator, length int) *memory.Buffer {
 }
 
 // texts are the values of a text array, which they share memory with; those of null rows mean nothing.
-func texts(in arrow.Array, nulls *nulls) []string {
-	out := make([]string, in.Len())
-	switch a := in.(type) {
-	case *array.String:
-		for i := range out {
-			out[i] = a.Value(i)
-		}
-	case *array.LargeString:
-		for i := range out {
-			out[i] = a.Value(i)
-		}
-	case *array.StringView:
-		for i := range out {
-			if !nulls.at(i) {
-				out[i] = a.Value(i)
-			}
+type texts struct {
+	plain  *array.String // or nil
+	values []string
+	size   int // bytes of all
+}
+
+func textsOf(in arrow.Array, nulls *nulls) texts {
+	if a, ok := in.(*array.String); ok {
+		return texts{plain: a, size: len(a.ValueBytes())}
+	}
+	t := texts{values: make([]string, in.Len())}
+	value := in.(interface{ Value(i int) string })
+	for i := range t.values {
+		if !nulls.at(i) {
+			t.values[i] = value.Value(i)
+			t.size += len(t.values[i])
 		}
 	}
-	return out
+	return t
+}
+
+func (t *texts) at(i int) string {
+	if t.plain != nil {
+		return t.plain.Value(i)
+	}
+	return t.values[i]
 }
 
 func isText(dt arrow.DataType) bool {

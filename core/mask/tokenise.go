@@ -146,15 +146,16 @@ func (m *tokenise) runText(_ context.Context, c *call, in arrow.Array) (arrow.Ar
 	defer m.pool.Put(s)
 	clear(s.rows)
 	n := nullsOf(in)
-	values := texts(in, &n)
-	w := newTextWriter(c.alloc, in.Len(), 16*(in.Len()-n.count))
-	for i, v := range values {
+	values := textsOf(in, &n)
+	w := newTextWriter(c.alloc, in.Len(), values.size)
+	for i := range in.Len() {
 		if n.at(i) {
 			w.next(0)
 			continue
 		}
+		v := values.at(i)
 		slot := &s.rows[maphash.String(s.seed, v)%slots]
-		if row := int(*slot) - 1; row >= 0 && values[row] == v {
+		if row := int(*slot) - 1; row >= 0 && values.at(row) == v {
 			out := w.room(int(w.end[row+1] - w.end[row]))
 			w.next(copy(out, w.bytes[w.end[row]:w.end[row+1]]))
 			continue

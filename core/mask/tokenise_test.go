@@ -179,11 +179,8 @@ func TestRandomIntegersComeBackFromTheirTokens(t *testing.T) {
 	for i := range signed {
 		signed[i], unsigned[i] = int64(rnd.Uint64())>>rnd.IntN(64), rnd.Uint64()>>rnd.IntN(64)
 	}
-	for _, v := range []any{signed, unsigned} {
-		dt := arrow.DataType(arrow.PrimitiveTypes.Int64)
-		if _, ok := v.([]uint64); ok {
-			dt = arrow.PrimitiveTypes.Uint64
-		}
+	for i, v := range []any{signed, unsigned} {
+		dt := map[bool]arrow.DataType{true: arrow.PrimitiveTypes.Int64, false: arrow.PrimitiveTypes.Uint64}[i == 0]
 		text, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)

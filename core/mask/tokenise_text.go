@@ -29,7 +29,7 @@ func newSymbols(strict bool, classes ...[]rune) *symbols {
 	s := &symbols{classes: classes, other: map[rune]symbol{}, strict: strict, widest: 1}
 	for class, runes := range classes {
 		for i, r := range runes {
-			one := symbol{class: int8(class + 1), digit: uint16(i)} //nolint:gosec // three classes of at most 1024 runes
+			one := symbol{class: int8(class + 1), digit: uint16(i)}
 			if r < utf8.RuneSelf {
 				s.ascii[r] = one
 			} else {
@@ -124,13 +124,11 @@ func (s *tokenState) token(out []byte, v string, sym *symbols) (int, bool) {
 	if !t.parse(v, sym) || len(t.places) == 0 {
 		return 0, false
 	}
-	ok := false
-	if class := t.single(); class > 0 {
-		ok = s.numerals(t.places, uint32(len(sym.classes[class-1]))) //nolint:gosec // at most 1024
-	} else {
-		ok = s.mixed(t.places, sym)
+	class := t.single()
+	if class == 0 && !s.mixed(t.places, sym) {
+		return 0, false
 	}
-	if !ok {
+	if class > 0 && !s.numerals(t.places, uint32(len(sym.classes[class-1]))) { //nolint:gosec // at most 1024
 		return 0, false
 	}
 	return t.write(out, v, sym), true
@@ -252,8 +250,8 @@ func (s *tokenState) wideMixed(places []place, radix func(place) uint64) {
 	l := s.cipher(2, tweakText).length(new(big.Int).Sub(size, one).BitLen())
 	mask := new(big.Int).Sub(l.moduli[1], one)
 	for {
-		a, b := s.wideHalves(l, new(big.Int).Rsh(rank, uint(l.v)), new(big.Int).And(rank, mask)) //nolint:gosec // a length
-		rank.Lsh(a, uint(l.v)).Or(rank, b)                                                       //nolint:gosec // a length
+		a, b := s.wideHalves(l, new(big.Int).Rsh(rank, uint(l.v)), new(big.Int).And(rank, mask))
+		rank.Lsh(a, uint(l.v)).Or(rank, b)
 		if rank.Cmp(size) < 0 {
 			break
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/qanat-data/qanat/sdk/change"
@@ -52,18 +53,17 @@ func (p *plan) before(f *arrow.Field, c *column) {
 
 func structKernel(out arrow.DataType, columns []column) kernel {
 	return func(ctx context.Context, c *call, in arrow.Array) (arrow.Array, error) {
-		s := in.(*array.Struct)
+		s, n := in.(*array.Struct), nullsOf(in)
 		fields := make([]arrow.Array, len(columns))
 		defer releaseAll(fields)
 		children := make([]arrow.ArrayData, len(columns))
 		for i := range columns {
-			field, err := columns[i].apply(ctx, c.alloc, s.Field(columns[i].from)) // Field accounts for the offset of a slice
+			field, err := columns[i].within(ctx, c.alloc, n, s.Field(columns[i].from)) // Field accounts for the offset of a slice
 			if err != nil {
 				return nil, err
 			}
 			fields[i], children[i] = field, field.Data()
 		}
-		n := nullsOf(in)
 		valid := n.bitmap(c.alloc, in.Len())
 		if valid != nil {
 			defer valid.Release()
@@ -72,6 +72,39 @@ func structKernel(out arrow.DataType, columns []column) kernel {
 		defer data.Release()
 		return array.MakeFromData(data), nil
 	}
+}
+
+// within masks a field of structs. What lies where a struct is null means nothing, so it is null for the mask.
+func (c *column) within(ctx context.Context, alloc memory.Allocator, parent nulls, field arrow.Array) (arrow.Array, error) {
+	id := field.DataType().ID()
+	if c.run == nil || parent.count == 0 || id == arrow.NULL || id == arrow.RUN_END_ENCODED || arrow.IsUnion(id) {
+		return c.apply(ctx, alloc, field)
+	}
+	field = nullWithin(alloc, parent, field)
+	defer field.Release()
+	return c.apply(ctx, alloc, field)
+}
+
+// nullWithin makes a field null where its struct is; the caller releases it. The field's type has a bitmap of its own.
+func nullWithin(alloc memory.Allocator, parent nulls, field arrow.Array) arrow.Array {
+	data := field.Data()
+	length, offset := data.Len(), data.Offset()
+	valid := memory.NewResizableBuffer(alloc)
+	defer valid.Release()
+	valid.Resize(int(bitutil.BytesForBits(int64(offset + length))))
+	bitutil.CopyBitmap(parent.bits, parent.offset, length, valid.Bytes(), offset)
+	if field.NullN() > 0 {
+		bitutil.BitmapAnd(valid.Bytes(), field.NullBitmapBytes(), int64(offset), int64(offset), valid.Bytes(), int64(offset), int64(length))
+	}
+	buffers := append([]*memory.Buffer{valid}, data.Buffers()[1:]...)
+	var out arrow.ArrayData
+	if field.DataType().ID() == arrow.DICTIONARY {
+		out = array.NewDataWithDictionary(field.DataType(), length, buffers, array.UnknownNullCount, offset, data.Dictionary().(*array.Data))
+	} else {
+		out = array.NewData(field.DataType(), length, buffers, data.Children(), array.UnknownNullCount, offset)
+	}
+	defer out.Release()
+	return array.MakeFromData(out)
 }
 
 // unchanged takes the names of dropped columns out of the lists.

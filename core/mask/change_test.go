@@ -141,6 +141,35 @@ func TestChangeColumnsAreNotMasked(t *testing.T) {
 	}
 }
 
+// TestWhatLiesInNullStructsIsNotLookedAt has a value that can't be tokenised where there is no old row.
+func TestWhatLiesInNullStructsIsNotLookedAt(t *testing.T) {
+	t.Parallel()
+	alloc := checked(t)
+	dict := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: utf8Type}
+	mail, number := values(t, alloc, utf8Type, `["gone", "x", "gone", "long enough", null]`), values(t, alloc, dict, `["7", "7", "1234567", "1234567", null]`)
+	fields := []arrow.Field{field("mail", utf8Type), field("n", dict)}
+	valid := memory.NewBufferBytes([]byte{0b11100})
+	data := array.NewData(arrow.StructOf(fields...), 5, []*memory.Buffer{valid}, []arrow.ArrayData{mail.Data(), number.Data()}, array.UnknownNullCount, 0)
+	defer data.Release()
+	before := array.MakeFromData(data)
+	defer before.Release()
+	op := values(t, alloc, arrow.PrimitiveTypes.Uint8, `[1, 1, 2, 2, 2]`)
+	s := arrow.NewSchema(append(fields, field("_op", arrow.PrimitiveTypes.Uint8), field("_before", before.DataType())), nil)
+	long := values(t, alloc, utf8Type, `["long enough", "long enough", "long enough", "long enough", "long enough"]`)
+	b := array.NewRecordBatch(s, []arrow.Array{long, number, op, before}, 5)
+	defer b.Release()
+	part := b.NewSlice(1, 5)
+	defer part.Release()
+	m := newMasker(t, alloc, s, map[string]Rule{"mail": tokenRule, "n": tokenRule})
+	out := apply(t, m, part).Column(3).(*array.Struct)
+	if !out.IsNull(0) || !out.Field(0).IsNull(0) || !out.Field(1).IsNull(0) || out.Field(0).ValueStr(1) != redacted || out.Field(0).IsNull(2) || !out.Field(1).IsNull(3) {
+		t.Errorf("got %s", out)
+	}
+	if diff := cmp.Diff(map[string]int64{"mail": 1, "n": 1}, m.Refused()); diff != "" {
+		t.Errorf("refused: (-want +got)\n%s", diff)
+	}
+}
+
 // TestAFaultInAnOldRowReleasesWhatWasMade fails in _before only.
 func TestAFaultInAnOldRowReleasesWhatWasMade(t *testing.T) {
 	t.Parallel()

@@ -1,9 +1,14 @@
 package mask
 
 import (
+	"crypto/aes"
+	"crypto/subtle"
+	"encoding/binary"
 	"encoding/hex"
+	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -98,6 +103,94 @@ func TestBothWaysOfFF1AgreeAndComeBack(t *testing.T) {
 	for _, radix := range []uint32{0, 1, 65537} {
 		if _, err := newFF1(make([]byte, 32), radix, nil); err == nil {
 			t.Errorf("radix %d is taken", radix)
+		}
+	}
+}
+
+// standardFF1 is the algorithm step by step as SP 800-38G writes it down (algorithm 7, with PRF and CIPH of algorithm 6).
+func standardFF1(t *testing.T, key, tweak []byte, radix int64, x []int64) []int64 {
+	t.Helper()
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ciph := func(in []byte) []byte { out := make([]byte, 16); block.Encrypt(out, in); return out }
+	number := func(digits []int64) *big.Int {
+		n := new(big.Int)
+		for _, d := range digits {
+			n.Add(n.Mul(n, big.NewInt(radix)), big.NewInt(d))
+		}
+		return n
+	}
+	n := len(x)
+	u := n / 2
+	v := n - u
+	a, b := x[:u], x[u:]
+	bytes := int(math.Ceil(math.Ceil(float64(v)*math.Log2(float64(radix))) / 8))
+	d := 4*int(math.Ceil(float64(bytes)/4)) + 4
+	p := []byte{1, 2, 1, byte(radix >> 16), byte(radix >> 8), byte(radix), 10, byte(u)}
+	p = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(p, uint32(n)), uint32(len(tweak)))
+	for i := range 10 {
+		q := append(slices.Clone(tweak), make([]byte, ((-len(tweak)-bytes-1)%16+16)%16)...)
+		q = append(append(q, byte(i)), number(b).FillBytes(make([]byte, bytes))...)
+		r := make([]byte, 16)
+		for chunk := range slices.Chunk(append(slices.Clone(p), q...), 16) {
+			subtle.XORBytes(r, r, chunk)
+			r = ciph(r)
+		}
+		s := slices.Clone(r)
+		for j := 1; len(s) < d; j++ {
+			mixed := big.NewInt(int64(j)).FillBytes(make([]byte, 16))
+			subtle.XORBytes(mixed, mixed, r)
+			s = append(s, ciph(mixed)...)
+		}
+		m := u
+		if i%2 == 1 {
+			m = v
+		}
+		c := new(big.Int).Add(number(a), new(big.Int).SetBytes(s[:d]))
+		next := make([]int64, m)
+		for k := m - 1; k >= 0; k-- {
+			digit := new(big.Int)
+			c.DivMod(c, big.NewInt(radix), digit)
+			next[k] = digit.Int64()
+		}
+		a, b = b, next
+	}
+	return append(slices.Clone(a), b...)
+}
+
+func TestFF1IsTheStandardsStepByStep(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(13, 14))
+	for _, radix := range []int64{2, 10, 26, 62, 1000} {
+		for _, tweak := range []int{0, 1, 14, 15, 16, 40} {
+			for _, n := range []int{6, 7, 20, 39, 100, 259} {
+				key, tweak, x := make([]byte, 32), make([]byte, tweak), make([]int64, n)
+				key[0] = byte(rnd.Uint32())
+				for i := range x {
+					x[i] = rnd.Int64N(radix)
+				}
+				want := standardFF1(t, key, tweak, radix, x)
+				f, err := newFF1(key, uint32(radix), tweak)
+				if err != nil {
+					t.Fatal(err)
+				}
+				l := f.length(n)
+				places := make([]place, n)
+				for i, d := range x {
+					places[i].digit = uint16(d)
+				}
+				same := func(place) uint64 { return uint64(radix) }
+				a, b := l.encryptWide(wideRank(places[:l.u], same), wideRank(places[l.u:], same))
+				putWideRank(places[:l.u], a, same)
+				putWideRank(places[l.u:], b, same)
+				for i := range places {
+					if int64(places[i].digit) != want[i] {
+						t.Fatalf("radix %d, %d numerals, tweak of %d bytes: digit %d is %d, expected %d", radix, n, len(tweak), i, places[i].digit, want[i])
+					}
+				}
+			}
 		}
 	}
 }

@@ -18,7 +18,7 @@ type Settings struct {
 	Drop   []string                          // columns that go; they may have masks, too
 	Keys   func(name string) ([]byte, error) // secret keys by name, at least 16 bytes long; nil: there are none
 	Key    []string                          // the stream's key columns; those can only be hashed or tokenised, as rows must keep telling apart
-	Alloc  memory.Allocator
+	Alloc  memory.Allocator                  // nil: Arrow's default
 }
 
 // Masker masks the batches of one schema. It is safe for concurrent use.
@@ -41,6 +41,9 @@ type column struct {
 
 // New checks the masks. The error joins an *ArgError for every fault.
 func New(s Settings) (*Masker, error) {
+	if s.Alloc == nil {
+		s.Alloc = memory.DefaultAllocator
+	}
 	p := newPlan(s)
 	p.read()
 	p.table()
@@ -72,7 +75,7 @@ func (m *Masker) Schema() *arrow.Schema { return m.out }
 // Columns says what happens to each column that is masked or dropped, in the order of the schema: "mail: hash → utf8", "pin: drop".
 func (m *Masker) Columns() []string { return m.masked }
 
-// Refused counts the values, by column, that a method could not be run on and that were redacted instead: values that have too few
+// Refused counts the values, by column and with those of old rows, that a method could not be run on and that were redacted instead: values that have too few
 // alternatives to be tokenised, and texts that are no addresses.
 func (m *Masker) Refused() map[string]int64 {
 	counts := map[string]int64{}

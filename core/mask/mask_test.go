@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -143,6 +144,31 @@ func TestAMaskIsTheSameInEveryBatch(t *testing.T) {
 				t.Errorf("%s of rows %v: got %v, expected %v", r.Method, at, got, want)
 			}
 		}
+	}
+}
+
+func TestAMaskerIsForAllGoroutines(t *testing.T) {
+	t.Parallel()
+	alloc := checked(t)
+	text, number, _ := secrets(t, 200)
+	for _, r := range textRules() {
+		b := batchOf(t, text, number)
+		m := newMasker(t, alloc, b.Schema(), map[string]Rule{"a": r})
+		want := apply(t, m, b)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for range 5 {
+					got, err := m.Apply(t.Context(), b)
+					if err != nil || !array.RecordEqual(want, got) {
+						t.Errorf("%s: %v, %v", r.Method, got, err)
+						return
+					}
+					got.Release()
+				}
+			})
+		}
+		wg.Wait()
 	}
 }
 

@@ -44,12 +44,12 @@ func (m *bands) bindInt(id arrow.Type) (bound, *ArgError) {
 	width := m.width.Num().Int64()
 	if id == arrow.UINT64 {
 		out, width := arrow.PrimitiveTypes.Uint64, m.width.Num().Uint64()
-		return bound{out: out, run: func(_ context.Context, c *call, in arrow.Array) (arrow.Array, error) {
+		return bound{out: out, flat: true, run: func(_ context.Context, c *call, in arrow.Array) (arrow.Array, error) {
 			return eachCell(c, in.(*array.Uint64).Values(), nullsOf(in), out, func(v uint64) uint64 { return v - v%width }), nil
 		}}, nil
 	}
 	out := arrow.PrimitiveTypes.Int64
-	return bound{out: out, run: func(_ context.Context, c *call, in arrow.Array) (arrow.Array, error) {
+	return bound{out: out, flat: true, run: func(_ context.Context, c *call, in arrow.Array) (arrow.Array, error) {
 		return eachCell(c, int64s(in), nullsOf(in), out, func(v int64) int64 { return lowestOfBand(v, width) }), nil
 	}}, nil
 }
@@ -90,7 +90,7 @@ func (m *bands) bindFloat() (bound, *ArgError) {
 		return v // an infinity, no number, or so large that the bands are narrower than the distance of floats
 	}
 	out := arrow.PrimitiveTypes.Float64
-	return bound{out: out, run: func(_ context.Context, c *call, in arrow.Array) (arrow.Array, error) {
+	return bound{out: out, flat: true, run: func(_ context.Context, c *call, in arrow.Array) (arrow.Array, error) {
 		values := make([]float64, in.Len())
 		switch a := in.(type) {
 		case *array.Float64:
@@ -123,9 +123,9 @@ func (m *bands) bindDecimal(t arrow.DecimalType) (bound, *ArgError) {
 	b.lowest.Add(b.lowest, big.NewInt(1))
 	b.narrow = width.IsInt64()
 	if t.ID() == arrow.DECIMAL256 {
-		return bound{out: &arrow.Decimal256Type{Precision: digits256, Scale: t.GetScale()}, run: b.run256}, nil
+		return bound{out: &arrow.Decimal256Type{Precision: digits256, Scale: t.GetScale()}, flat: true, run: b.run256}, nil
 	}
-	return bound{out: &arrow.Decimal128Type{Precision: digits128, Scale: t.GetScale()}, run: b.run128}, nil
+	return bound{out: &arrow.Decimal128Type{Precision: digits128, Scale: t.GetScale()}, flat: true, run: b.run128}, nil
 }
 
 // decimalBands are bands of unscaled decimals.

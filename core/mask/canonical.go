@@ -89,7 +89,7 @@ func encodable(dt arrow.DataType) bool {
 	if dt.ID() > arrow.LARGE_LIST_VIEW && dt.ID() != arrow.DECIMAL32 && dt.ID() != arrow.DECIMAL64 {
 		return false
 	}
-	if values, decode := decoder(dt); decode != nil {
+	if values, wrapped := valueType(dt); wrapped {
 		return encodable(values)
 	}
 	nested, ok := dt.(arrow.NestedType)

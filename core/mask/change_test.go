@@ -131,6 +131,9 @@ func TestChangeColumnsAreNotMasked(t *testing.T) {
 	if _, err := New(Settings{Schema: s, Drop: []string{"id", "mail", "pin", "age"}}); err == nil {
 		t.Error("all columns of the table may be dropped")
 	}
+	if _, err := New(Settings{Schema: s, Drop: []string{"id"}}); err == nil {
+		t.Error("the key that the schema names may be dropped")
+	}
 	wrong := arrow.NewSchema([]arrow.Field{field("_op", utf8Type)}, nil)
 	if _, err := New(Settings{Schema: wrong}); err == nil {
 		t.Error("wrong change columns are taken")

@@ -1,49 +1,68 @@
 package mask
 
 import (
-	"context"
-
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/compute"
 	"github.com/apache/arrow-go/v18/arrow/extensions"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-type decodeFunc func(ctx context.Context, alloc memory.Allocator, in arrow.Array) (arrow.Array, error)
-
-// decoder is how values lie in a type that wraps them, and the type that they have; nil for a type that doesn't.
-func decoder(dt arrow.DataType) (arrow.DataType, decodeFunc) {
+// valueType is the type of the values of dictionaries, runs and extension types; false for other types.
+func valueType(dt arrow.DataType) (arrow.DataType, bool) {
 	switch t := dt.(type) {
 	case *arrow.DictionaryType:
-		return t.ValueType, func(ctx context.Context, alloc memory.Allocator, in arrow.Array) (arrow.Array, error) {
-			d := in.(*array.Dictionary)
-			return compute.TakeArray(compute.WithAllocator(ctx, alloc), d.Dictionary(), d.Indices())
-		}
+		return t.ValueType, true
 	case *arrow.RunEndEncodedType:
-		return t.Encoded(), decodeRuns
+		return t.Encoded(), true
 	case arrow.ExtensionType:
-		return t.StorageType(), func(_ context.Context, _ memory.Allocator, in arrow.Array) (arrow.Array, error) {
-			storage := in.(array.ExtensionArray).Storage()
-			storage.Retain()
-			return storage, nil
-		}
+		return t.StorageType(), true
 	}
-	return dt, nil
+	return dt, false
 }
 
-// decodeRuns gathers the values by row: Arrow's own decoder fails on slices of text with nulls.
-func decodeRuns(ctx context.Context, alloc memory.Allocator, in arrow.Array) (arrow.Array, error) {
-	runs := in.(*array.RunEndEncoded)
-	b := array.NewInt64Builder(alloc)
-	defer b.Release()
-	b.Reserve(runs.Len())
-	for i := range runs.Len() {
-		b.UnsafeAppend(int64(runs.GetPhysicalIndex(i)))
+// leafOf is the array that holds the values of an array of such a type, and where in it that of a row is. The array itself is its leaf if
+// it is not of such a type.
+func leafOf(in arrow.Array) (leaf arrow.Array, row func(i int) int) {
+	row = func(i int) int { return i }
+	if _, wrapped := valueType(in.DataType()); !wrapped {
+		return in, row
 	}
-	indices := b.NewArray()
-	defer indices.Release()
-	return compute.TakeArray(compute.WithAllocator(ctx, alloc), runs.Values(), indices)
+	inner, at := held(in)
+	leaf, deeper := leafOf(inner[0])
+	return leaf, func(i int) int {
+		_, k := at(i)
+		return deeper(k)
+	}
+}
+
+// flat lays out values of a fixed width row by row: Arrow's own functions for this don't know all types, and fail on slices of runs. The
+// caller releases the result.
+func flat(alloc memory.Allocator, in arrow.Array) arrow.Array {
+	leaf, row := leafOf(in)
+	if leaf == in {
+		in.Retain()
+		return in
+	}
+	n := nullsOf(in)
+	width := leaf.DataType().(arrow.FixedWidthDataType).BitWidth() / 8
+	from := leaf.Data().Buffers()[1].Bytes()[leaf.Data().Offset()*width:]
+	values := memory.NewResizableBuffer(alloc)
+	defer values.Release()
+	values.Resize(in.Len() * width)
+	to := values.Bytes()
+	clear(to)
+	for i := range in.Len() {
+		if !n.at(i) {
+			copy(to[i*width:(i+1)*width], from[row(i)*width:])
+		}
+	}
+	valid := n.bitmap(alloc, in.Len())
+	if valid != nil {
+		defer valid.Release()
+	}
+	data := array.NewData(leaf.DataType(), in.Len(), []*memory.Buffer{valid, values}, nil, n.count, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
 }
 
 func isUUID(dt arrow.DataType) bool {

@@ -55,15 +55,15 @@ func (m *moments) bind(in arrow.DataType) (bound, *ArgError) {
 	switch t := in.(type) {
 	case *arrow.TimestampType:
 		perDay := secondsPerDay * (int64(1e9) / int64(t.Unit.Multiplier()))
-		return bound{out: in, run: func(_ context.Context, c *call, values arrow.Array) (arrow.Array, error) {
+		return bound{out: in, flat: true, run: func(_ context.Context, c *call, values arrow.Array) (arrow.Array, error) {
 			return cut(c, values.(*array.Timestamp).Values(), nullsOf(values), in, perDay, m.to), nil
 		}}, nil
 	case *arrow.Date32Type:
-		return m.bindDate(bound{out: in, run: func(_ context.Context, c *call, values arrow.Array) (arrow.Array, error) {
+		return m.bindDate(bound{out: in, flat: true, run: func(_ context.Context, c *call, values arrow.Array) (arrow.Array, error) {
 			return cut(c, values.(*array.Date32).Values(), nullsOf(values), in, 1, m.to), nil
 		}})
 	case *arrow.Date64Type:
-		return m.bindDate(bound{out: in, run: func(_ context.Context, c *call, values arrow.Array) (arrow.Array, error) {
+		return m.bindDate(bound{out: in, flat: true, run: func(_ context.Context, c *call, values arrow.Array) (arrow.Array, error) {
 			return cut(c, values.(*array.Date64).Values(), nullsOf(values), in, 1000*secondsPerDay, m.to), nil
 		}})
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/qanat-data/qanat/sdk/change"
 )
 
 // Settings say what to mask.
@@ -17,7 +19,7 @@ type Settings struct {
 	Masks  map[string]Rule                   // by column
 	Drop   []string                          // columns that go; they may have masks, too
 	Keys   func(name string) ([]byte, error) // secret keys by name, at least 16 bytes long; nil: there are none
-	Key    []string                          // the stream's key columns; those can only be hashed or tokenised, as rows must keep telling apart
+	Key    []string                          // the stream's key columns, which can only be hashed or tokenised; nil: those that a schema of changes names
 	Alloc  memory.Allocator                  // nil: Arrow's default
 }
 
@@ -41,6 +43,9 @@ type column struct {
 
 // New checks the masks. The error joins an *ArgError for every fault.
 func New(s Settings) (*Masker, error) {
+	if s.Key == nil {
+		s.Key = change.Key(s.Schema)
+	}
 	if s.Alloc == nil {
 		s.Alloc = memory.DefaultAllocator
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -130,9 +131,20 @@ func TestNoClearValueIsLeftInABuffer(t *testing.T) {
 func TestAMaskIsTheSameInEveryBatch(t *testing.T) {
 	t.Parallel()
 	alloc := checked(t)
-	text, _, _ := secrets(t, 100)
+	text, number, _ := secrets(t, 100)
+	type one struct {
+		column arrow.Array
+		rule   Rule
+	}
+	cases := []one{
+		{number, tokenRule}, {number, Rule{Method: "hash", Args: args{"key": "one"}}}, {number, generalised(args{"band": 1000})},
+		{masked(t, alloc, number, Rule{Method: "constant", Args: args{"value": 7}}), generalised(args{"band": 5})},
+	}
 	for _, r := range textRules() {
-		b := batchOf(t, text)
+		cases = append(cases, one{text, r})
+	}
+	for _, c := range cases {
+		b, r := batchOf(t, c.column), c.rule
 		m, again := newMasker(t, alloc, b.Schema(), map[string]Rule{"a": r}), newMasker(t, alloc, b.Schema(), map[string]Rule{"a": r})
 		whole := apply(t, m, b)
 		for _, at := range [][2]int64{{0, 100}, {0, 0}, {1, 2}, {3, 11}, {8, 64}, {13, 100}, {99, 100}} {
@@ -169,6 +181,61 @@ func TestAMaskerIsForAllGoroutines(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	}
+}
+
+// TestTextIsMaskedAlikeInEveryType has a null, and a text that string views keep out of line.
+func TestTextIsMaskedAlikeInEveryType(t *testing.T) {
+	t.Parallel()
+	alloc := checked(t)
+	const json = `["4111-1111-1111-1234", null, "10.1.2.3", "10.1.2.3", "a longer text, out of line"]`
+	for _, r := range textRules()[1:] {
+		want := shownValues(masked(t, alloc, values(t, alloc, utf8Type, json), r))
+		for _, dt := range []arrow.DataType{
+			arrow.BinaryTypes.LargeString, arrow.BinaryTypes.StringView, &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Uint16, ValueType: utf8Type},
+			arrow.RunEndEncodedOf(arrow.PrimitiveTypes.Int16, utf8Type),
+		} {
+			in := values(t, alloc, dt, json)
+			for _, a := range []arrow.Array{in, sliced(t, in)} {
+				if diff := cmp.Diff(want, shownValues(masked(t, alloc, a, r))); diff != "" {
+					t.Errorf("%s of %s: (-want +got)\n%s", r.Method, dt, diff)
+				}
+			}
+		}
+	}
+}
+
+// TestDictionariesAndRunsOfEveryTypeAreDecoded wraps the arrays of all types by hand, as there are no builders for most.
+func TestDictionariesAndRunsOfEveryTypeAreDecoded(t *testing.T) {
+	t.Parallel()
+	rules := slices.Concat(textRules()[1:], []Rule{tokenRule, generalised(args{"to": "month"}), generalised(args{"band": 2})})
+	for _, c := range typeCases() {
+		t.Run(c.dt.String(), func(t *testing.T) {
+			t.Parallel()
+			for _, r := range rules {
+				if _, err := Outcome(c.dt, r); err == nil && r.Method != "constant" {
+					wrapped(t, c, r)
+				}
+			}
+		})
+	}
+}
+
+func wrapped(t *testing.T, c typeCase, r Rule) {
+	t.Helper()
+	alloc := checked(t)
+	inner := values(t, alloc, c.dt, c.json)
+	plain := shownValues(masked(t, alloc, inner, r))
+	dict := array.NewDictionaryArray(&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: c.dt},
+		values(t, alloc, arrow.PrimitiveTypes.Int8, `[2, 0, null, 1, 2]`), inner)
+	defer dict.Release()
+	runs := array.NewRunEndEncodedArray(values(t, alloc, arrow.PrimitiveTypes.Int32, `[2, 3, 6]`), inner, 4, 1)
+	defer runs.Release()
+	if diff := cmp.Diff([]string{plain[2], plain[0], "(null)", "(null)", plain[2]}, shownValues(masked(t, alloc, dict, r))); diff != "" {
+		t.Errorf("%s of a dictionary: (-want +got)\n%s", r.Method, diff)
+	}
+	if diff := cmp.Diff([]string{plain[0], plain[1], plain[2], plain[2]}, shownValues(masked(t, alloc, runs, r))); diff != "" {
+		t.Errorf("%s of runs: (-want +got)\n%s", r.Method, diff)
 	}
 }
 

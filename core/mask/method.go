@@ -2,7 +2,6 @@ package mask
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -44,6 +43,7 @@ type keyed interface {
 type bound struct {
 	out      arrow.DataType
 	nullable bool // the result can be null where the column was not
+	flat     bool // the kernel wants the values themselves, no dictionaries and no runs of them
 	run      kernel
 }
 
@@ -107,22 +107,18 @@ func bindType(m method, in arrow.DataType) (bound, *ArgError) {
 	if c, ok := m.(*constant); ok && isUUID(in) {
 		return c.bindUUID(in.(arrow.ExtensionType))
 	}
-	values, decode := decoder(in)
-	if decode == nil {
+	values, wrapped := valueType(in)
+	if !wrapped {
 		return m.bind(in)
 	}
 	inner, fault := bindType(m, values)
-	if fault != nil {
-		return bound{}, fault
-	}
-	run := inner.run
-	inner.run = func(ctx context.Context, c *call, in arrow.Array) (arrow.Array, error) {
-		plain, err := decode(ctx, c.alloc, in)
-		if err != nil {
-			return nil, fmt.Errorf("decode %s: %w", in.DataType(), err)
+	if run := inner.run; inner.flat {
+		inner.flat = false
+		inner.run = func(ctx context.Context, c *call, in arrow.Array) (arrow.Array, error) {
+			plain := flat(c.alloc, in)
+			defer plain.Release()
+			return run(ctx, c, plain)
 		}
-		defer plain.Release()
-		return run(ctx, c, plain)
 	}
-	return inner, nil
+	return inner, fault
 }

@@ -60,7 +60,7 @@ func (n *nulls) bitmap(alloc memory.Allocator, length int) *memory.Buffer {
 	return b
 }
 
-// texts are the values of a text array, which they share memory with; those of null rows mean nothing.
+// texts are the values of an array of texts, or of dictionaries or runs of them, which they share memory with; those of null rows mean nothing.
 type texts struct {
 	plain  *array.String // or nil
 	values []string
@@ -72,10 +72,11 @@ func textsOf(in arrow.Array, nulls *nulls) texts {
 		return texts{plain: a, size: len(a.ValueBytes())}
 	}
 	t := texts{values: make([]string, in.Len())}
-	value := in.(interface{ Value(i int) string })
+	leaf, row := leafOf(in)
+	value := leaf.(interface{ Value(i int) string })
 	for i := range t.values {
 		if !nulls.at(i) {
-			t.values[i] = value.Value(i)
+			t.values[i] = value.Value(row(i))
 			t.size += len(t.values[i])
 		}
 	}

@@ -84,9 +84,9 @@ func (m *tokenise) bind(in arrow.DataType) (bound, *ArgError) {
 	case isText(in):
 		return bound{out: arrow.BinaryTypes.String, run: m.runText}, nil
 	case in.ID() == arrow.UINT64:
-		return bound{out: arrow.PrimitiveTypes.Uint64, run: m.runUint}, nil
+		return bound{out: arrow.PrimitiveTypes.Uint64, flat: true, run: m.runUint}, nil
 	case arrow.IsInteger(in.ID()):
-		return bound{out: arrow.PrimitiveTypes.Int64, run: m.runInt}, nil
+		return bound{out: arrow.PrimitiveTypes.Int64, flat: true, run: m.runInt}, nil
 	}
 	return bound{}, &ArgError{Problem: "it has no format to keep", Allowed: "text and integer columns; for others hash, redact, constant and null"}
 }

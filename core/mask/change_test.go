@@ -108,6 +108,26 @@ func TestChangesWithoutAMaskForThemShareTheirMemory(t *testing.T) {
 			t.Errorf("column %q is copied", in.ColumnName(i))
 		}
 	}
+	m, err := New(Settings{Schema: in.Schema(), Drop: []string{"mail"}, Alloc: alloc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out = apply(t, m, in)
+	at, err := change.Columns(out.Schema())
+	if err != nil || out.Column(at.Unchanged).Data() != in.Column(at.Unchanged+1).Data() {
+		t.Errorf("names that stay are copied: %v", err)
+	}
+	if diff := cmp.Diff([]string{"mail: drop"}, m.Columns()); diff != "" {
+		t.Errorf("columns: (-want +got)\n%s", diff)
+	}
+}
+
+func TestNoMaskIsNoColumnInThePlan(t *testing.T) {
+	t.Parallel()
+	m, err := New(Settings{Schema: people()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(m.Columns()) != 0 {
 		t.Errorf("columns: %v", m.Columns())
 	}

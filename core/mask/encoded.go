@@ -35,14 +35,10 @@ func leafOf(in arrow.Array) (leaf arrow.Array, row func(i int) int) {
 	}
 }
 
-// flat lays out values of a fixed width row by row: Arrow's own functions for this don't know all types, and fail on slices of runs. The
+// flat lays out the values of dictionaries, runs and extension types row by row, if they have a fixed width: Arrow's own functions for this don't know all types, and fail on slices of runs. The
 // caller releases the result.
 func flat(alloc memory.Allocator, in arrow.Array) arrow.Array {
 	leaf, row := leafOf(in)
-	if leaf == in {
-		in.Retain()
-		return in
-	}
 	n := nullsOf(in)
 	width := leaf.DataType().(arrow.FixedWidthDataType).BitWidth() / 8
 	from := leaf.Data().Buffers()[1].Bytes()[leaf.Data().Offset()*width:]

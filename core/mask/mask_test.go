@@ -51,6 +51,15 @@ func TestPartialCountsBrokenTextByItsBytes(t *testing.T) {
 	}
 }
 
+func TestMoreThanAnArrayHoldsIsAnError(t *testing.T) {
+	t.Parallel()
+	w := newTextWriter(checked(t), 1, 10)
+	w.next(1 << 31)
+	if a, err := w.finish(nulls{}); !errors.Is(err, errTooLong) || a != nil {
+		t.Errorf("got %v, %v", a, err)
+	}
+}
+
 func TestAHashIsTheHMACOfTheCanonicalEncoding(t *testing.T) {
 	t.Parallel()
 	alloc := checked(t)

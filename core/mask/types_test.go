@@ -227,6 +227,11 @@ func TestEqualValuesHaveOneHash(t *testing.T) {
 		{{&arrow.Decimal128Type{Precision: 38, Scale: 1}, `"900719925474099301.5"`}}, {{i64, "900719925474099328"}}, // which is the nearest float
 		{{u64, "9223372036854775808"}, {f64, "9223372036854775808"}, {d256, `"9223372036854775808"`}},
 		{{u64, "9223372036854775807"}, {i64, "9223372036854775807"}, {d256, `"9223372036854775807"`}},
+		{{&arrow.Decimal128Type{Precision: 5, Scale: -2}, `"700"`}, {&arrow.Decimal256Type{Precision: 5, Scale: -2}, `"700"`}, {i64, "700"}},
+		{{f64, "9.31322574615478515625e-10"}, {d128, `"0.000000000931322574615478515625"`}, {d256, `"0.000000000931322574615478515625"`}}, // 2^-30
+		{{d128, `"0.000000000931322574615478515626"`}, {d256, `"0.000000000931322574615478515626"`}},
+		{{d256, `"12345678901234567890.5"`}, {&arrow.Decimal128Type{Precision: 38, Scale: 4}, `"12345678901234567890.5"`}},
+		{{f64, `"NaN"`}, {f32, `"NaN"`}}, {{f64, `"Inf"`}, {f32, `"Inf"`}}, {{f64, `"-Inf"`}},
 		{{utf8Type, `"7"`}, {arrow.BinaryTypes.LargeString, `"7"`}, {arrow.BinaryTypes.StringView, `"7"`},
 			{&arrow.DictionaryType{IndexType: i8, ValueType: utf8Type}, `"7"`}, {arrow.RunEndEncodedOf(i64, utf8Type), `"7"`}},
 		{{arrow.BinaryTypes.Binary, `"Nw=="`}, {&arrow.FixedSizeBinaryType{ByteWidth: 1}, `"Nw=="`}},
@@ -238,6 +243,9 @@ func TestEqualValuesHaveOneHash(t *testing.T) {
 		{{arrow.FixedWidthTypes.Duration_s, `"1s"`}, {arrow.FixedWidthTypes.Duration_ns, `"1000000000ns"`}},
 		{{arrow.ListOf(i8), "[1, null]"}, {arrow.LargeListOf(i64), "[1, null]"}, {arrow.ListViewOf(u64), "[1, null]"}, {arrow.FixedSizeListOf(2, f64), "[1, null]"}},
 		{{arrow.ListOf(i8), "[null, 1]"}}, {{arrow.ListOf(i8), "[1]"}}, {{arrow.ListOf(i8), "[]"}},
+		{{arrow.ListOf(utf8Type), `["ab", null]`}, {arrow.ListOf(&arrow.DictionaryType{IndexType: i8, ValueType: utf8Type}), `["ab", null]`}},
+		{{arrow.ListOf(arrow.ListOf(i8)), `[[1, 2], null, []]`}, {arrow.LargeListOf(arrow.ListOf(i64)), `[[1, 2], null, []]`}},
+		{{arrow.ListOf(arrow.ListOf(i8)), `[[1], [2], null, []]`}},
 		{{arrow.ListOf(utf8Type), `["ab", "c"]`}}, {{arrow.ListOf(utf8Type), `["a", "bc"]`}},
 		{{arrow.StructOf(field("x", i8)), `{"x": 1}`}, {arrow.StructOf(field("x", f64)), `{"x": 1}`}},
 		{{arrow.StructOf(field("y", i8)), `{"y": 1}`}},

@@ -1,0 +1,230 @@
+package policy
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/loader"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+)
+
+const (
+	// DefaultTimeout is how long a decision may take.
+	DefaultTimeout = time.Second
+	// DefaultMaxBytes is how large policies and their data may be: OPA takes about twenty times as much memory for data.
+	DefaultMaxBytes = 16 << 20
+)
+
+// Settings say what to load.
+type Settings struct {
+	Folders []string
+	Timeout time.Duration // of a decision; 0: DefaultTimeout
+	// MaxBytes of all files together; 0: DefaultMaxBytes.
+	MaxBytes int64
+	// Obligations are those that the host can carry out. Any other denies.
+	Obligations []string
+	// Now, if given, tells the time of decisions whose input says none.
+	Now func() time.Time
+}
+
+// Policies are what was loaded, ready to decide. They are safe for concurrent use.
+type Policies struct {
+	settings   Settings
+	revision   Revision
+	compiler   *ast.Compiler
+	store      storage.Store
+	packages   map[Point][]*pkg
+	places     map[string]place // of rules, by id
+	exemptions []Exemption
+	stuck      stuck
+}
+
+// place is where something is written.
+type place struct {
+	file string
+	line int
+}
+
+// Load reads all policies (*.rego but not *_test.rego) and data documents (data.json, data.yaml, and others named *.json, *.yaml) below
+// the folders. It fails with all that is wrong with them, by file and line.
+func Load(ctx context.Context, s Settings) (*Policies, error) {
+	s.Timeout, s.MaxBytes = cmp.Or(s.Timeout, DefaultTimeout), cmp.Or(s.MaxBytes, int64(DefaultMaxBytes))
+	files, err := find(s.Folders)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := digestOf(files, s.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	caps := capabilities()
+	read, err := loader.NewFileLoader().WithProcessAnnotation(true).WithRegoVersion(ast.RegoV1).WithCapabilities(caps).
+		Filtered(s.Folders, func(path string, info os.FileInfo, _ int) bool { return !info.IsDir() && !wanted(path) })
+	if err != nil {
+		return nil, faultsOf(err)
+	}
+	p := &Policies{settings: s, revision: Revision{Digest: digest}, places: map[string]place{}}
+	if revision, ok := read.Documents["revision"].(string); ok {
+		p.revision.Revision = revision
+	}
+	modules := map[string]*ast.Module{}
+	for _, m := range read.Modules {
+		modules[m.Name] = m.Parsed
+	}
+	p.compiler = ast.NewCompiler().WithCapabilities(caps).WithStrict(true).WithDefaultRegoVersion(ast.RegoV1).WithUseTypeCheckAnnotations(true)
+	if p.compiler.Compile(modules); p.compiler.Failed() {
+		return nil, faultsOf(p.compiler.Errors)
+	}
+	p.store = inmem.NewFromObjectWithOpts(read.Documents, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
+	if p.exemptions, err = exemptionsOf(read.Documents["exemptions"]); err != nil {
+		return nil, err
+	}
+	return p, p.prepare(ctx)
+}
+
+// Revision is what was loaded.
+func (p *Policies) Revision() Revision { return p.revision }
+
+// wanted are policies and documents, but no tests.
+func wanted(path string) bool {
+	if strings.HasPrefix(filepath.Base(path), ".") {
+		return false
+	}
+	switch filepath.Ext(path) {
+	case ".rego":
+		return !strings.HasSuffix(path, "_test.rego")
+	case ".json", ".yaml", ".yml":
+		return true
+	}
+	return false
+}
+
+// find lists the files, in order.
+func find(folders []string) ([]string, error) {
+	var files []string
+	for _, folder := range folders {
+		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() && wanted(path) {
+				files = append(files, path)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("policies: %w", err)
+		}
+	}
+	slices.Sort(files)
+	if !slices.ContainsFunc(files, func(path string) bool { return filepath.Ext(path) == ".rego" }) {
+		return nil, &FaultsError{Faults: []Fault{{File: strings.Join(folders, ", "), Message: "there are no policies (*.rego) here"}}}
+	}
+	return files, nil
+}
+
+// digestOf names the content of files.
+func digestOf(files []string, most int64) (string, error) {
+	sum := sha256.New()
+	var size int64
+	for _, path := range files {
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", fmt.Errorf("policies: %w", err)
+		}
+		if size += info.Size(); size > most {
+			return "", &FaultsError{Faults: []Fault{{
+				File: path, Message: fmt.Sprintf("policies and their data are larger than %d bytes; large sets belong into tables, not into data", most),
+			}}}
+		}
+		text, err := os.ReadFile(path) //nolint:gosec // the operator names the folders
+		if err != nil {
+			return "", fmt.Errorf("policies: %w", err)
+		}
+		one := sha256.Sum256(text)
+		fmt.Fprintf(sum, "%s %x\n", filepath.Base(path), one)
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// capabilities are OPA's without those that give another answer at another time or place.
+func capabilities() *ast.Capabilities {
+	caps := ast.CapabilitiesForThisVersion()
+	caps.Builtins = slices.DeleteFunc(slices.Clone(caps.Builtins), func(b *ast.Builtin) bool { return b.Nondeterministic })
+	caps.AllowNet = []string{}
+	return caps
+}
+
+// Fault is something wrong with a policy.
+type Fault struct {
+	File    string
+	Line    int
+	Column  int
+	Message string
+}
+
+// String gives the place and what is wrong.
+func (f Fault) String() string {
+	switch {
+	case f.File == "":
+		return f.Message
+	case f.Line == 0:
+		return f.File + ": " + f.Message
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
+}
+
+// FaultsError is everything that is wrong with policies.
+type FaultsError struct{ Faults []Fault }
+
+// Error implements error.
+func (e *FaultsError) Error() string {
+	lines := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		lines[i] = f.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// faultsOf finds places in what OPA reports.
+func faultsOf(err error) error {
+	var found []Fault
+	var add func(error)
+	add = func(err error) {
+		if list, ok := errors.AsType[ast.Errors](err); ok {
+			for _, e := range list {
+				add(e)
+			}
+			return
+		}
+		if list, ok := errors.AsType[loader.Errors](err); ok {
+			for _, e := range list {
+				add(e)
+			}
+			return
+		}
+		if e, ok := errors.AsType[*ast.Error](err); ok {
+			f := Fault{Message: e.Message}
+			if e.Location != nil {
+				f.File, f.Line, f.Column = e.Location.File, e.Location.Row, e.Location.Col
+			}
+			found = append(found, f)
+			return
+		}
+		found = append(found, Fault{Message: err.Error()})
+	}
+	add(err)
+	slices.SortStableFunc(found, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return &FaultsError{Faults: found}
+}

@@ -25,6 +25,7 @@ const (
 	exitFailed      = 1 // a run failed
 	exitUsage       = 2 // bad usage or spec
 	exitEnvironment = 3 // a server, a plugin, a permission
+	exitDenied      = 4 // policies don't allow it
 	exitBlocked     = 5 // a check holds a unit
 )
 
@@ -73,7 +74,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad usage or spec, 3 environment (server, 
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(a.initCommand(), a.validateCommand(), a.planCommand(), a.runCommand(), a.statusCommand(), a.queryCommand(),
 		a.promoteCommand(), a.quarantineCommand(), a.replayCommand(), a.provisionCommand(),
-		a.pluginCommand(), a.upkeepCommand(), a.versionCommand())
+		a.pluginCommand(), a.policyCommand(), a.upkeepCommand(), a.versionCommand())
 	return root
 }
 
@@ -152,6 +153,8 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
+	case deniedBy(err):
+		return exitDenied
 	case errors.As(err, &environment), pluginRefused(err), errors.Is(err, engine.ErrServersLost):
 		return exitEnvironment
 	case errors.As(err, &bad), errors.As(err, &faults):
@@ -164,6 +167,13 @@ func exitCode(err error) int {
 		return exitEnvironment
 	}
 	return exitFailed
+}
+
+// deniedBy says whether policies don't allow it, or are not in order themselves.
+func deniedBy(err error) bool {
+	_, denied := engine.Denied(err)
+	_, faulty := errors.AsType[*engine.PolicyError](err)
+	return denied || faulty
 }
 
 // pluginRefused says whether a plugin's binary is missing, or is not what the lock file says.

@@ -171,12 +171,31 @@ func TestSettingsAreFaultedAtTheirPlace(t *testing.T) {
 
 func TestWhatThisVersionCanNotObeyIsRefused(t *testing.T) {
 	for name, files := range map[string]map[string]string{
-		"policies": {"qanat.yaml": projectFile("policies: [rules]\n"), "rules/a.rego": "package a\n"},
+		"a point at which nobody asks":   {"qanat.yaml": projectFile("policies: [rules]\n"), "rules/a.rego": "package governance.access.a\n\nallow := true\n"},
+		"policies that do not compile":   {"qanat.yaml": projectFile("policies: [rules]\n"), "rules/a.rego": "package governance.spec_admit.a\n\nx := y\n"},
+		"a folder without policies":      {"qanat.yaml": projectFile("policies: [rules]\n"), "rules/a.txt": ""},
+		"a folder that is not there":     {"qanat.yaml": projectFile("policies: [rules]\n")},
+		"policies that nobody has named": {"qanat.yaml": projectFile(""), "policies/a.rego": "package governance.access.a\n\nallow := true\n"},
 	} {
 		files["p.yaml"] = pipeline
-		if _, err := openProject(t, files); err == nil {
-			t.Errorf("%s: the project was opened", name)
+		_, err := openProject(t, files)
+		if _, ok := errors.AsType[*engine.PolicyError](err); !ok {
+			t.Errorf("%s: the project was opened, or refused for another reason: %v", name, err)
 		}
+	}
+}
+
+func TestPoliciesAreAskedBeforeAPluginStarts(t *testing.T) {
+	project, err := openProject(t, map[string]string{"qanat.yaml": projectFile(""), "p.yaml": pipeline, "policies/a.rego": `package governance.plugin_load.a
+deny contains {"id": "A", "msg": "no plugins"} if startswith(input.plugin.digest, "sha256:")
+`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = project.Validate(t.Context(), project.Bundle.Pipelines)
+	d, denied := engine.Denied(err)
+	if !denied || d.Point != "plugin.load" || len(project.Lock.Entries()) != 0 {
+		t.Errorf("decision %+v, error %v, locked %v", d, err, project.Lock.Entries())
 	}
 }
 

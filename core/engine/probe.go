@@ -25,10 +25,15 @@ func (p *Project) Plan(ctx context.Context, pipeline *spec.Pipeline) (*plan.Plan
 	if faults := p.settings(ctx, pipeline); spec.HasErrors(faults) {
 		return nil, &FaultsError{Faults: faults}
 	}
+	admitted, err := p.governor.admit(ctx, pipeline)
+	if err != nil {
+		return nil, err
+	}
 	planned, err := plan.Make(ctx, pipeline, &probe{project: p})
 	if err != nil {
 		return nil, err
 	}
+	planned.Warnings = append(planned.Warnings, notes(admitted)...)
 	for i := range planned.Faults { // plugins may quote their settings
 		planned.Faults[i].Message = p.Resolver.Redact(planned.Faults[i].Message)
 	}

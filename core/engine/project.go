@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/hashicorp/go-hclog"
@@ -13,6 +12,7 @@ import (
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/instance"
 	"github.com/qanat-data/qanat/core/pluginhost"
+	"github.com/qanat-data/qanat/core/policy"
 	"github.com/qanat-data/qanat/core/query"
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/core/zone"
@@ -38,6 +38,7 @@ type Project struct {
 	resolved *spec.Project // with references replaced
 	instance *instance.Instance
 	ledger   *ledger.Ledger
+	governor *governor
 }
 
 // Open loads the plugins' lock and readies the plugin host. It starts no server and no plugin.
@@ -50,7 +51,7 @@ func Open(bundle *spec.Bundle, log hclog.Logger) (*Project, error) {
 	if p.resolved, err = p.resolve(bundle.Project); err != nil {
 		return nil, err
 	}
-	if err := supported(p.resolved); err != nil {
+	if p.governor, err = newGovernor(context.Background(), bundle.Dir, p.resolved, p.decided); err != nil {
 		return nil, err
 	}
 	if p.Lock, err = registry.OpenLock(filepath.Join(bundle.Dir, LockFile)); err != nil {
@@ -58,7 +59,7 @@ func Open(bundle *spec.Bundle, log hclog.Logger) (*Project, error) {
 	}
 	p.Plugins, err = pluginhost.New(pluginhost.Settings{
 		Dir: filepath.Join(bundle.Dir, StateDir), ProjectDir: bundle.Dir, Lock: p.Lock, Paths: p.PluginPaths(),
-		Logger: log.Named("plugin"), Alloc: p.Alloc,
+		Logger: log.Named("plugin"), Alloc: p.Alloc, Admit: p.governor.admitPlugin,
 	})
 	if err != nil {
 		return nil, err
@@ -83,13 +84,9 @@ func (p *Project) resolve(project *spec.Project) (*spec.Project, error) {
 	return resolved, nil
 }
 
-// supported refuses what a project file may say but this version can't do: governance above all is not to be left out silently.
-func supported(p *spec.Project) error {
-	if len(p.Policies) > 0 {
-		return fmt.Errorf("project %q has policies (%s), which this version can't decide by; without them nothing is run",
-			p.Name, strings.Join(p.Policies, ", "))
-	}
-	return nil
+// decided notes a decision.
+func (p *Project) decided(what string, d policy.Decision) {
+	p.Log.Debug("decided", "point", d.Point, "what", what, "allow", d.Allow, "id", d.ID, "input", d.InputHash, "policies", d.Policy.Digest, "took", d.Took)
 }
 
 // PluginPaths are the folders that plugins are looked for in, absolute.

@@ -17,6 +17,13 @@ func (p *Project) Validate(ctx context.Context, pipelines []*spec.Pipeline) ([]s
 	var failures []error
 	seen := map[string]bool{}
 	for _, pipeline := range pipelines {
+		admitted, err := p.governor.admit(ctx, pipeline)
+		if err != nil {
+			failures = append(failures, err)
+		}
+		for _, note := range notes(admitted) {
+			p.Log.Warn(note, "pipeline", pipeline.Name)
+		}
 		for _, use := range kindsOf(pipeline) {
 			found, err := p.validateUse(ctx, use.kind, use.Use)
 			faults = append(faults, found...)

@@ -32,8 +32,18 @@ func (h *Host) resolve(ctx context.Context, kind registry.Kind, name string) (re
 	if err := entry.Verify(found); err != nil {
 		return registry.Entry{}, "", err
 	}
+	if err := h.admit(ctx, kind, entry); err != nil {
+		return registry.Entry{}, "", err
+	}
 	binary, err := h.store.Copy(path, entry.SHA256)
 	return entry, binary, err
+}
+
+func (h *Host) admit(ctx context.Context, kind registry.Kind, entry registry.Entry) error {
+	if h.settings.Admit == nil {
+		return nil
+	}
+	return h.settings.Admit(ctx, kind, entry)
 }
 
 func (h *Host) missing(kind registry.Kind, name, file string) error {
@@ -53,6 +63,13 @@ func (h *Host) trust(ctx context.Context, kind registry.Kind, name string) (regi
 		return entry, nil
 	}
 	for _, binary := range h.candidates(kind, name) {
+		digest, err := h.store.Digest(binary.Path)
+		if err != nil {
+			return registry.Entry{}, err
+		}
+		if err := h.admit(ctx, kind, registry.Entry{Name: name, Kinds: []registry.Kind{kind}, File: binary.File, SHA256: digest}); err != nil {
+			return registry.Entry{}, err
+		}
 		entry, err := h.Describe(ctx, binary)
 		if err != nil {
 			return registry.Entry{}, err

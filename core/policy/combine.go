@@ -37,7 +37,7 @@ func (p *Policies) combine(d *Decision, in *Input, all []given) {
 			err = c.take(g)
 		}
 		if err != nil {
-			d.fail(g.pkg.counts(), g.pkg, fmt.Errorf("%s: %w", g.rule, err))
+			p.fail(d, g.pkg.counts(), g.pkg, fmt.Errorf("%s: %w", g.rule, err))
 		}
 	}
 	if in.Point == Access && (!c.allows || c.refuses) {
@@ -70,7 +70,7 @@ func (c *combination) take(g given) error {
 }
 
 func (c *combination) reason(r Reason) {
-	if at, known := c.policies.places[r.ID]; known && r.File == "" {
+	if at, known := c.policies.places[r.ID]; known { // more than the package's
 		r.File, r.Line = at.file, at.line
 	}
 	if !slices.Contains(c.decision.Reasons, r) {
@@ -109,7 +109,7 @@ func (c *combination) takeReasons(g given, s Severity) error {
 		if r.ID == "" || r.Msg == "" {
 			return fmt.Errorf("gives a reason without id or msg: id %q, msg %q", r.ID, r.Msg)
 		}
-		reason := Reason{ID: r.ID, Severity: s, Message: r.Msg, Path: r.Path, Package: g.pkg.name}
+		reason := Reason{ID: r.ID, Severity: s, Message: r.Msg, Path: r.Path, Package: g.pkg.name, File: g.pkg.place.file, Line: g.pkg.place.line}
 		if e, exempt := c.exempt(r.ID); exempt {
 			reason.Severity = Exempt
 			reason.Message += fmt.Sprintf(" (exempt by %s until %s)", e.By, e.Until)
@@ -139,12 +139,15 @@ func (c *combination) exempt(rule string) (Exemption, bool) {
 func (c *combination) enforced(g given, rule, effect string) bool {
 	if e, exempt := c.exempt(rule); exempt {
 		c.reason(Reason{
-			ID: rule, Severity: Exempt, Package: g.pkg.name, Message: fmt.Sprintf("would %s (exempt by %s until %s)", effect, e.By, e.Until),
+			ID: rule, Severity: Exempt, Package: g.pkg.name, File: g.pkg.place.file, Line: g.pkg.place.line,
+			Message: fmt.Sprintf("would %s (exempt by %s until %s)", effect, e.By, e.Until),
 		})
 		return false
 	}
 	if s := g.pkg.counts(); s != Deny {
-		c.reason(Reason{ID: rule, Severity: s, Package: g.pkg.name, Message: "would " + effect})
+		c.reason(Reason{
+			ID: rule, Severity: s, Package: g.pkg.name, File: g.pkg.place.file, Line: g.pkg.place.line, Message: "would " + effect,
+		})
 		return false
 	}
 	return true

@@ -63,7 +63,7 @@ func (p *Policies) Decide(ctx context.Context, in Input) Decision {
 		}
 	}
 	if err != nil {
-		d.fail(Deny, nil, err)
+		p.fail(&d, Deny, nil, err)
 	}
 	d.Allow = len(d.Denied()) == 0
 	if !d.Allow {
@@ -150,15 +150,15 @@ func (p *Policies) evaluate(ctx context.Context, point Point, input []byte) (ans
 }
 
 // fail notes that something went wrong, which counts as the word of a package does.
-func (d *Decision) fail(s Severity, one *pkg, err error) {
+func (p *Policies) fail(d *Decision, s Severity, one *pkg, err error) {
 	r := Reason{ID: ErrorRule, Severity: s, Message: err.Error()}
 	if one != nil {
 		r.Package, r.File, r.Line = one.name, one.place.file, one.place.line
 	}
 	if fault, ok := errors.AsType[*ast.Error](err); ok && fault.Location != nil {
-		r.File, r.Line = fault.Location.File, fault.Location.Row
+		r.File, r.Line = p.settings.shown(fault.Location.File), fault.Location.Row
 	} else if fault, ok := errors.AsType[*topdown.Error](err); ok && fault.Location != nil {
-		r.File, r.Line = fault.Location.File, fault.Location.Row
+		r.File, r.Line = p.settings.shown(fault.Location.File), fault.Location.Row
 	}
 	d.Reasons = append(d.Reasons, r)
 }

@@ -72,6 +72,7 @@ type Plugin struct {
 	Version      string       `json:"version,omitempty"`
 	Kind         string       `json:"kind"`
 	Digest       string       `json:"digest"`
+	Locked       bool         `json:"locked"` // it is in the lock file; else only name, kind and digest are known
 	Publisher    string       `json:"publisher,omitempty"`
 	Signature    Signature    `json:"signature"`
 	Capabilities Capabilities `json:"capabilities"`
@@ -89,6 +90,7 @@ type Capabilities struct {
 	Network []string `json:"network,omitempty"`
 	FS      []string `json:"fs,omitempty"`
 	Secrets []string `json:"secrets,omitempty"`
+	Other   []string `json:"other,omitempty"`
 }
 
 // Change says who brought a spec about.

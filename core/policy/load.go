@@ -30,6 +30,8 @@ const (
 // Settings say what to load.
 type Settings struct {
 	Folders []string
+	// Base is a folder from which files are named in reasons and faults.
+	Base    string
 	Timeout time.Duration // of a decision; 0: DefaultTimeout
 	// MaxBytes of all files together; 0: DefaultMaxBytes.
 	MaxBytes int64
@@ -61,6 +63,24 @@ type place struct {
 // the folders. It fails with all that is wrong with them, by file and line.
 func Load(ctx context.Context, s Settings) (*Policies, error) {
 	s.Timeout, s.MaxBytes = cmp.Or(s.Timeout, DefaultTimeout), cmp.Or(s.MaxBytes, int64(DefaultMaxBytes))
+	p, err := load(ctx, s)
+	if faults, ok := errors.AsType[*FaultsError](err); ok {
+		for i := range faults.Faults {
+			faults.Faults[i].File = s.shown(faults.Faults[i].File)
+		}
+	}
+	return p, err
+}
+
+// shown is a file's name as people know it.
+func (s Settings) shown(file string) string {
+	if short, err := filepath.Rel(s.Base, file); s.Base != "" && file != "" && err == nil && filepath.IsLocal(short) {
+		return short
+	}
+	return file
+}
+
+func load(ctx context.Context, s Settings) (*Policies, error) {
 	files, err := find(s.Folders)
 	if err != nil {
 		return nil, err

@@ -42,6 +42,26 @@ type pkg struct {
 	queries  map[string]rego.PreparedEvalQuery // by rule
 }
 
+// Package is a package of a point.
+type Package struct {
+	Name        string
+	Point       Point
+	Enforcement Severity
+	File        string
+	Line        int
+}
+
+// Packages are all packages that decide, by point and name.
+func (p *Policies) Packages() []Package {
+	var out []Package
+	for _, point := range Points() {
+		for _, one := range p.packages[point] {
+			out = append(out, Package{Name: one.name, Point: point, Enforcement: one.counts(), File: one.place.file, Line: one.place.line})
+		}
+	}
+	return out
+}
+
 // prepare finds the packages of each point and readies their rules.
 func (p *Policies) prepare(ctx context.Context) error {
 	p.packages = map[Point][]*pkg{}
@@ -60,7 +80,7 @@ func (p *Policies) prepare(ctx context.Context) error {
 		}
 		one := byName[name]
 		if one == nil {
-			one = &pkg{name: name, place: at(m.Package.Location), queries: map[string]rego.PreparedEvalQuery{}}
+			one = &pkg{name: name, place: p.at(m.Package.Location), queries: map[string]rego.PreparedEvalQuery{}}
 			byName[name], rules[name] = one, map[string]bool{}
 			p.packages[point] = append(p.packages[point], one)
 		}
@@ -156,7 +176,7 @@ func (p *pkg) counts() Severity {
 func (p *Policies) note(m *ast.Module) {
 	for _, a := range m.Annotations {
 		if id, ok := a.Labels["id"].(string); ok && a.Location != nil {
-			p.places[id] = at(a.Location)
+			p.places[id] = p.at(a.Location)
 		}
 	}
 }
@@ -166,6 +186,13 @@ func at(l *ast.Location) place {
 		return place{}
 	}
 	return place{file: l.File, line: l.Row}
+}
+
+// at is a place as people know it.
+func (p *Policies) at(l *ast.Location) place {
+	found := at(l)
+	found.file = p.settings.shown(found.file)
+	return found
 }
 
 // exemptionsOf reads the document "exemptions" that comes with the policies.

@@ -21,6 +21,8 @@ type Pipeline struct {
 	Name string `json:"name" jsonschema:"required,pattern=^[a-z][a-z0-9_-]*$"`
 	// Owner is who answers for the data: a team or a person.
 	Owner string `json:"owner,omitempty"`
+	// Purpose is what the data is processed for, as policies name it.
+	Purpose string `json:"purpose,omitempty"`
 	// Description says what the pipeline is for.
 	Description string `json:"description,omitempty"`
 	// Tags are words that policies and people select pipelines by.

@@ -25,6 +25,10 @@ type Project struct {
 	Catalog Catalog `json:"catalog,omitzero"`
 	// Policies lists files and folders with Rego policies, relative to the project folder. Without it, the folder policies is used if it exists.
 	Policies []string `json:"policies,omitempty"`
+	// Environment is what policies know this installation by, such as dev or prod.
+	Environment string `json:"environment,omitempty" jsonschema:"pattern=^[a-z][a-z0-9_-]*$"`
+	// Principal is on whose behalf commands run, as policies see it. Without it, it is the user of the operating system.
+	Principal Principal `json:"principal,omitzero"`
 	// Plugins says where plugins are found.
 	Plugins Plugins `json:"plugins,omitzero"`
 	// Upkeep lists how datasets are kept small and fast. The first item that matches a dataset holds; where none does, the defaults do.
@@ -104,6 +108,18 @@ type Catalog struct {
 	Scope string `json:"scope,omitempty"`
 	// Audience is the audience of tokens that are got for the credential.
 	Audience string `json:"audience,omitempty"`
+}
+
+// Principal is somebody or something that acts.
+type Principal struct {
+	// ID is the name that policies know it by.
+	ID string `json:"id" jsonschema:"required"`
+	// Kind is user or service.
+	Kind string `json:"kind,omitempty" jsonschema:"enum=user,enum=service,default=service"`
+	// Groups are those that it belongs to.
+	Groups []string `json:"groups,omitempty"`
+	// Clearance is the highest classification that it may see, as policies name it.
+	Clearance string `json:"clearance,omitempty"`
 }
 
 // Plugins says where plugins are found.

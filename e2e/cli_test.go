@@ -29,6 +29,7 @@ func TestCommand(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("QANAT_PLUGINS", plugins)
+			env.Setenv("QANAT", command) // for shells
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

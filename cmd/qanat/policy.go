@@ -20,9 +20,10 @@ func (a *app) policyCommand() *cobra.Command {
 		Use: "policy", Short: "Write, check, test and ask policies", Args: unknownVerb, RunE: showHelp,
 		Long: `Policies are Rego files in the folder policies of a project, or where its policies says. Qanat asks them before it does anything, and
 does nothing that they deny (exit code 4). A package governance.<point>.<team> speaks at one point: plugin_load and spec_admit by now;
-specs/policy has the contract and packages to begin with.`,
+specs/policy has the contract and packages to begin with. What was decided is kept: "log" lists it, "explain" says why.`,
 	}
-	cmd.AddCommand(a.policyNew(), a.policyCheck(), a.policyTest(), a.policyFormat(), a.policyEval())
+	cmd.AddCommand(a.policyNew(), a.policyCheck(), a.policyTest(), a.policyFormat(), a.policyEval(), a.policyLog(), a.policyExplain(),
+		a.policyReplay(), a.policyDiff())
 	return cmd
 }
 
@@ -74,8 +75,7 @@ func (a *app) policyCheck() *cobra.Command {
 			if a.json() {
 				return a.printJSON(map[string]any{"valid": true, "policy": p.Revision(), "packages": p.Packages()})
 			}
-			t := newTable(a.out)
-			t.row("PACKAGE", "POINT", "ENFORCEMENT", "FILE")
+			t := newTable(a.out, "PACKAGE", "POINT", "ENFORCEMENT", "FILE")
 			for _, one := range p.Packages() {
 				t.row(one.Name, string(one.Point), string(one.Enforcement), fmt.Sprintf("%s:%d", one.File, one.Line))
 			}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/qanat-data/qanat/core/policy"
 	"github.com/qanat-data/qanat/core/spec"
@@ -45,7 +46,7 @@ func reasonText(r policy.Reason) string {
 type governor struct {
 	policies *policy.Policies
 	input    policy.Input // what is the same for all decisions of a command
-	tell     func(what string, d policy.Decision)
+	record   func(ctx context.Context, d Decided) error
 
 	mu      sync.Mutex
 	plugins map[string]policy.Decision // by kind and digest
@@ -53,8 +54,8 @@ type governor struct {
 
 // newGovernor loads the policies. What can't be loaded, or is about a point at which this version does not ask, keeps everything from
 // being done: governance is not left out silently.
-func newGovernor(ctx context.Context, dir string, p *spec.Project, tell func(what string, d policy.Decision)) (*governor, error) {
-	g := &governor{tell: tell, plugins: map[string]policy.Decision{}}
+func newGovernor(ctx context.Context, dir string, p *spec.Project, record func(context.Context, Decided) error) (*governor, error) {
+	g := &governor{record: record, plugins: map[string]policy.Decision{}}
 	if len(p.Policies) == 0 {
 		return g, nil
 	}
@@ -119,11 +120,17 @@ func principalOf(p *spec.Project) policy.Principal {
 	return out
 }
 
-// decide asks, and says what was decided.
+// decide asks, and notes what was decided. What can't be noted is denied.
 func (g *governor) decide(ctx context.Context, what string, in policy.Input) policy.Decision {
-	in.Environment, in.Principal = g.input.Environment, g.input.Principal
+	in.API, in.Environment, in.Principal = policy.API, g.input.Environment, g.input.Principal
+	in.Time = time.Now().UTC().Format(time.RFC3339Nano)
 	d := g.policies.Decide(ctx, in)
-	g.tell(what, d)
+	if err := g.record(ctx, Decided{What: what, Input: in, Decision: d}); err != nil {
+		d.Allow = false
+		d.Reasons = append(d.Reasons, policy.Reason{
+			ID: policy.ErrorRule, Severity: policy.Deny, Message: fmt.Sprintf("the decision can't be noted: %v", err),
+		})
+	}
 	return d
 }
 

@@ -9,10 +9,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/instance"
 	"github.com/qanat-data/qanat/core/pluginhost"
-	"github.com/qanat-data/qanat/core/policy"
 	"github.com/qanat-data/qanat/core/query"
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/core/zone"
@@ -39,6 +39,8 @@ type Project struct {
 	instance *instance.Instance
 	ledger   *ledger.Ledger
 	governor *governor
+	// decisions is where decisions are noted; nil without servers or policies.
+	decisions *broker.Journal
 }
 
 // Open loads the plugins' lock and readies the plugin host. It starts no server and no plugin.
@@ -51,7 +53,7 @@ func Open(bundle *spec.Bundle, log hclog.Logger) (*Project, error) {
 	if p.resolved, err = p.resolve(bundle.Project); err != nil {
 		return nil, err
 	}
-	if p.governor, err = newGovernor(context.Background(), bundle.Dir, p.resolved, p.decided); err != nil {
+	if p.governor, err = newGovernor(context.Background(), bundle.Dir, p.resolved, p.record); err != nil {
 		return nil, err
 	}
 	if p.Lock, err = registry.OpenLock(filepath.Join(bundle.Dir, LockFile)); err != nil {
@@ -82,11 +84,6 @@ func (p *Project) resolve(project *spec.Project) (*spec.Project, error) {
 		}
 	}
 	return resolved, nil
-}
-
-// decided notes a decision.
-func (p *Project) decided(what string, d policy.Decision) {
-	p.Log.Debug("decided", "point", d.Point, "what", what, "allow", d.Allow, "id", d.ID, "input", d.InputHash, "policies", d.Policy.Digest, "took", d.Took)
 }
 
 // PluginPaths are the folders that plugins are looked for in, absolute.
@@ -123,7 +120,10 @@ func (p *Project) Start(ctx context.Context) error {
 		return err
 	}
 	p.instance = running
-	if p.ledger, err = ledger.Open(ctx, running.DB(), ledger.Dialect(running.State())); err != nil {
+	if p.ledger, err = ledger.Open(ctx, running.DB(), ledger.Dialect(running.State())); err == nil {
+		err = p.openDecisions(ctx)
+	}
+	if err != nil {
 		return errors.Join(err, p.Close(ctx))
 	}
 	return nil

@@ -21,6 +21,11 @@ func (p *Project) Provision(ctx context.Context, pipeline *spec.Pipeline, r Prov
 	if faults := p.settings(ctx, pipeline); spec.HasErrors(faults) {
 		return nil, &FaultsError{Faults: faults}
 	}
+	if !r.Remove { // what is there may always be taken away
+		if _, err := p.governor.admit(ctx, pipeline); err != nil {
+			return nil, err
+		}
+	}
 	if pipeline.Source == nil {
 		return nil, fmt.Errorf("pipeline %q has no source", pipeline.Name)
 	}

@@ -46,6 +46,8 @@ type Input struct {
 	Stats       any          `json:"stats,omitempty"`
 	Age         string       `json:"age,omitempty"`
 	Request     any          `json:"request,omitempty"`
+	// Row is what a filter is about. It is never given: a filter is made into a condition on columns.
+	Row map[string]any `json:"row,omitempty"`
 }
 
 // Principal is who asks.

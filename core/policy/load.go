@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/loader"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+
+	published "github.com/qanat-data/qanat/specs/policy"
 )
 
 const (
@@ -103,7 +106,12 @@ func load(ctx context.Context, s Settings) (*Policies, error) {
 	for _, m := range read.Modules {
 		modules[m.Name] = m.Parsed
 	}
-	p.compiler = ast.NewCompiler().WithCapabilities(caps).WithStrict(true).WithDefaultRegoVersion(ast.RegoV1).WithUseTypeCheckAnnotations(true)
+	told, err := inputSchema()
+	if err != nil {
+		return nil, err
+	}
+	p.compiler = ast.NewCompiler().WithCapabilities(caps).WithStrict(true).WithDefaultRegoVersion(ast.RegoV1).WithUseTypeCheckAnnotations(true).
+		WithSchemas(told)
 	if p.compiler.Compile(modules); p.compiler.Failed() {
 		return nil, faultsOf(p.compiler.Errors)
 	}
@@ -112,6 +120,19 @@ func load(ctx context.Context, s Settings) (*Policies, error) {
 		return nil, err
 	}
 	return p, p.prepare(ctx)
+}
+
+// inputSchema lets the compiler find what policies ask for that they are never told.
+func inputSchema() (*ast.SchemaSet, error) {
+	var schema map[string]any
+	if err := json.Unmarshal(published.Input, &schema); err != nil {
+		return nil, fmt.Errorf("schema of inputs: %w", err)
+	}
+	delete(schema, "$schema") // of a draft that OPA does not know by name
+	delete(schema, "$id")
+	set := ast.NewSchemaSet()
+	set.Put(ast.SchemaRootRef, any(schema))
+	return set, nil
 }
 
 // Revision is what was loaded.

@@ -233,6 +233,9 @@ func TestWhatCannotBeLoadedIsSaidByFileAndLine(t *testing.T) {
 		"enforcement":       {"# METADATA\n# custom: {enforcement: maybe}\npackage governance.plan.a\n\nx := 1", "enforcement is maybe, expected one of deny, warn, dryrun"},
 		"unsafe variable":   {"package governance.plan.a\n\nx if y > 1", "y is unsafe"},
 		"recursion":         {"package governance.plan.a\n\nx if y\n\ny if x", "recursive"},
+		"misspelt input":    {"package governance.plan.a\n\nx if input.purpos == \"a\"", "a.rego:3:6: undefined ref: input.purpos"},
+		"misspelt field":    {"package governance.plan.a\n\nx if input.plugin.nmae == \"a\"", "undefined ref: input.plugin.nmae"},
+		"another type":      {"package governance.plan.a\n\nx if input.purpose == 1", "a.rego:3:6: match error"},
 		"no policies":       {"", "there are no policies"},
 		"broken exemptions": {"package governance.plan.a\n\nx := 1 # data: {\"exemptions\": [{\"rule\": \"A\"}]}", "a rule, a person and an end"},
 	} {

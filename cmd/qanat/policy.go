@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,7 +41,7 @@ func (a *app) policySettings(cmd *cobra.Command, folders []string) (policy.Setti
 				return policy.Settings{}, err
 			}
 		}
-		return policy.Settings{Folders: folders, Base: base}, nil
+		return policy.Settings{Folders: folders, Base: base, Points: engine.Asked()}, nil
 	}
 	bundle, err := a.load(cmd.Context(), "")
 	if err != nil {
@@ -212,6 +214,10 @@ func readInput(cmd *cobra.Command, file string) (policy.Input, error) {
 	if err := d.Decode(&in); err != nil {
 		return in, usage(fmt.Errorf("input: %w", err))
 	}
+	in.Point = policy.Point(strings.ReplaceAll(string(in.Point), "_", ".")) // as in the names of packages
+	if !slices.Contains(policy.Points(), in.Point) {
+		return in, usage(fmt.Errorf("input: point %q, expected one of %q", in.Point, policy.Points()))
+	}
 	return in, nil
 }
 
@@ -222,9 +228,10 @@ func printDecision(out io.Writer, d policy.Decision) {
 	}
 	_, _ = fmt.Fprintf(out, "%s  at %s by %s, decision %s\n", word, d.Point, d.Policy.Digest[:19], d.ID)
 	for _, r := range d.Reasons {
-		_, _ = fmt.Fprintf(out, "  %-7s %s: %s  (%s:%d)\n", r.Severity, r.ID, r.Message, r.File, r.Line)
+		_, _ = fmt.Fprintf(out, "  %-7s %s\n", r.Severity, engine.ReasonText(r))
 	}
-	for column, m := range d.Masks {
+	for _, column := range slices.Sorted(maps.Keys(d.Masks)) {
+		m := d.Masks[column]
 		_, _ = fmt.Fprintf(out, "  mask    %s by %s  (%s)\n", column, m.Method, strings.Join(m.Rules, ", "))
 	}
 	for _, column := range d.Drop {
@@ -248,7 +255,7 @@ func (a *app) policyNew() *cobra.Command {
 			if folders := engine.PolicySettings(bundle.Dir, bundle.Project).Folders; len(folders) > 0 {
 				folder = folders[0]
 			}
-			files, err := policy.New(folder, args[0], args[1])
+			files, err := policy.New(folder, args[0], args[1], engine.Asked())
 			if err != nil {
 				return usage(err)
 			}

@@ -72,29 +72,42 @@ func (j *Journal) Read(ctx context.Context, from time.Time, visit func(Entry) bo
 	if !from.IsZero() {
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &from
 	}
-	var seen uint64 // across tries
-	err := j.broker.api(ctx, func(ctx context.Context) error {
+	for {
+		entries, last, err := j.fetch(ctx, config)
+		if err != nil {
+			return j.wrap("read", err)
+		}
+		for _, e := range entries {
+			if !visit(e) {
+				return nil
+			}
+		}
+		if len(entries) < entriesPerFetch {
+			return nil
+		}
+		config.DeliverPolicy, config.OptStartTime, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, last+1
+	}
+}
+
+// fetch reads some entries, and tells the sequence of the last.
+func (j *Journal) fetch(ctx context.Context, config jetstream.ConsumerConfig) (entries []Entry, last uint64, err error) {
+	err = j.broker.api(ctx, func(ctx context.Context) error {
+		entries = nil
 		cons, err := j.broker.js.CreateConsumer(ctx, j.stream, config)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = j.broker.js.DeleteConsumer(context.WithoutCancel(ctx), j.stream, cons.CachedInfo().Name) }()
 		return each(ctx, cons, entriesPerFetch, func(msg jetstream.Msg, seq uint64) bool {
-			if seq <= seen {
-				return true
-			}
-			seen = seq
 			e := Entry{ID: msg.Headers().Get(jetstream.MsgIDHeader), Body: msg.Data()}
 			if meta, err := msg.Metadata(); err == nil {
 				e.Time = meta.Timestamp
 			}
-			return visit(e)
+			entries, last = append(entries, e), seq
+			return len(entries) < entriesPerFetch
 		})
 	})
-	if err != nil {
-		return j.wrap("read", err)
-	}
-	return nil
+	return entries, last, err
 }
 
 func (j *Journal) wrap(verb string, err error) error {

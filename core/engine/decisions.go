@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,12 +13,13 @@ import (
 
 	"github.com/qanat-data/qanat/core/broker"
 	"github.com/qanat-data/qanat/core/policy"
+	"github.com/qanat-data/qanat/core/spec"
 )
 
 // decisionJournal is the name of the journal of decisions.
 const decisionJournal = "decisions"
 
-// Decided is a decision with what it was about. It holds no values of rows, and no secrets that references lead to.
+// Decided is a decision with what it was about. It holds no values of rows, and neither plain secrets nor what references lead to.
 type Decided struct {
 	What     string          `json:"what"`
 	Input    policy.Input    `json:"input"`
@@ -35,7 +37,36 @@ func (p *Project) record(ctx context.Context, d Decided) error {
 	if err != nil {
 		return err
 	}
-	return p.decisions.Add(ctx, d.Decision.ID, []byte(p.Resolver.Redact(string(text))))
+	return p.decisions.Add(ctx, d.Decision.ID, text)
+}
+
+// tell says what policies say besides yes and no, where nobody else does.
+func (p *Project) tell(what string, d policy.Decision) {
+	for _, note := range notes(d) {
+		p.Log.Warn(note, "about", what)
+	}
+}
+
+// public is what policies are told of a pipeline: its document without plain secrets, and without what references lead to.
+func (p *Project) public(pipeline *spec.Pipeline) any {
+	return p.redacted(pipeline.Node.Public())
+}
+
+// redacted takes the values that references lead to out of texts.
+func (p *Project) redacted(v any) any {
+	switch v := v.(type) {
+	case string:
+		return p.Resolver.Redact(v)
+	case []any:
+		for i := range v {
+			v[i] = p.redacted(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = p.redacted(v[key])
+		}
+	}
+	return v
 }
 
 // openDecisions readies the journal of decisions, if there is somebody who decides.
@@ -52,16 +83,16 @@ func (p *Project) eachDecision(ctx context.Context, since time.Time, visit func(
 	if err != nil {
 		return err
 	}
-	var damaged error
-	err = journal.Read(ctx, since, func(e broker.Entry) bool {
+	return journal.Read(ctx, since, func(e broker.Entry) bool {
 		var d Decided
-		if err := json.Unmarshal(e.Body, &d); err != nil {
-			damaged = fmt.Errorf("decision %q of %s can't be read: %w", e.ID, e.Time.Format(time.RFC3339), err)
-			return false
+		decoder := json.NewDecoder(bytes.NewReader(e.Body))
+		decoder.UseNumber()
+		if err := decoder.Decode(&d); err != nil {
+			p.Log.Warn("a decision can't be read", "id", e.ID, "time", e.Time, "error", err)
+			return true
 		}
 		return visit(d)
 	})
-	return errors.Join(err, damaged)
 }
 
 // Decisions lists what was decided since a time (zero: all that is kept), the oldest first.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/qanat-data/qanat/core/policy"
 	"github.com/qanat-data/qanat/core/spec"
@@ -18,6 +19,9 @@ import (
 
 // asked are the points at which this version asks.
 var asked = []policy.Point{policy.PluginLoad, policy.SpecAdmit}
+
+// Asked are the points at which this version asks.
+func Asked() []policy.Point { return slices.Clone(asked) }
 
 // DeniedError says that policies don't allow something.
 type DeniedError struct {
@@ -29,17 +33,23 @@ type DeniedError struct {
 func (e *DeniedError) Error() string {
 	lines := []string{fmt.Sprintf("%s: denied by policy at %s", e.What, e.Decision.Point)}
 	for _, r := range e.Decision.Denied() {
-		lines = append(lines, "  "+reasonText(r))
+		lines = append(lines, "  "+ReasonText(r))
 	}
 	return strings.Join(lines, "\n")
 }
 
-func reasonText(r policy.Reason) string {
+// ReasonText is a reason in words, with the rule's place.
+func ReasonText(r policy.Reason) string {
 	text := r.ID + ": " + r.Message
 	if r.File != "" {
 		text += fmt.Sprintf(" (%s:%d)", r.File, r.Line)
 	}
-	return text
+	return strings.Map(func(c rune) rune { // rules may quote what others have written
+		if unicode.IsControl(c) {
+			return '\uFFFD'
+		}
+		return c
+	}, text)
 }
 
 // governor asks the project's policies for leave. Without policies everything is allowed.
@@ -47,34 +57,37 @@ type governor struct {
 	policies *policy.Policies
 	input    policy.Input // what is the same for all decisions of a command
 	record   func(ctx context.Context, d Decided) error
+	tell     func(what string, d policy.Decision)
 
 	mu      sync.Mutex
-	plugins map[string]policy.Decision // by kind and digest
+	plugins map[string]time.Time // until when an answer is believed, by what was asked
 }
 
 // newGovernor loads the policies. What can't be loaded, or is about a point at which this version does not ask, keeps everything from
 // being done: governance is not left out silently.
-func newGovernor(ctx context.Context, dir string, p *spec.Project, record func(context.Context, Decided) error) (*governor, error) {
-	g := &governor{record: record, plugins: map[string]policy.Decision{}}
+func newGovernor(ctx context.Context, dir string, p *spec.Project, record func(context.Context, Decided) error, tell func(string, policy.Decision)) (*governor, error) {
+	g := &governor{record: record, tell: tell, plugins: map[string]time.Time{}}
 	if len(p.Policies) == 0 {
 		return g, nil
+	}
+	if key := overlaid(p); key != "" {
+		return nil, &PolicyError{Err: fmt.Errorf("%s is set by an overlay: who is governed by what is for qanat.yaml alone to say", key)}
 	}
 	var err error
 	if g.policies, err = policy.Load(ctx, PolicySettings(dir, p)); err != nil {
 		return nil, &PolicyError{Err: err}
 	}
-	for _, one := range g.policies.Packages() {
-		if !slices.Contains(asked, one.Point) {
-			return nil, &PolicyError{Err: fmt.Errorf("%s:%d: package %q: this version can't decide at %s yet, so nothing is run", one.File, one.Line, one.Name, one.Point)}
-		}
+	who, err := principalOf(p)
+	if err != nil {
+		return nil, &PolicyError{Err: fmt.Errorf("who runs this can't be told: %w", err)}
 	}
-	g.input = policy.Input{Environment: p.Environment, Principal: principalOf(p)}
+	g.input = policy.Input{Environment: p.Environment, Principal: who}
 	return g, nil
 }
 
 // PolicySettings are those of a project's policies.
 func PolicySettings(dir string, p *spec.Project) policy.Settings {
-	settings := policy.Settings{Base: dir}
+	settings := policy.Settings{Base: dir, Points: asked}
 	for _, path := range p.Policies {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(dir, path)
@@ -94,30 +107,44 @@ func (e *PolicyError) Error() string { return "policies: " + e.Err.Error() }
 func (e *PolicyError) Unwrap() error { return e.Err }
 
 // principalOf is who acts: as the project says, or the user of the operating system.
-func principalOf(p *spec.Project) policy.Principal {
+func principalOf(p *spec.Project) (policy.Principal, error) {
 	if s := p.Principal; s.ID != "" {
 		kind := s.Kind
 		if kind == "" {
 			kind = "service"
 		}
-		return policy.Principal{ID: s.ID, Kind: kind, Groups: s.Groups, Clearance: s.Clearance}
+		return policy.Principal{ID: s.ID, Kind: kind, Groups: s.Groups, Clearance: s.Clearance}, nil
 	}
 	out := policy.Principal{Kind: "user"}
 	me, err := user.Current()
 	if err != nil {
-		return out
+		return out, err
 	}
 	out.ID = me.Username
 	ids, err := me.GroupIds()
 	if err != nil {
-		return out
+		return out, err
 	}
 	for _, id := range ids {
 		if group, err := user.LookupGroupId(id); err == nil {
 			out.Groups = append(out.Groups, group.Name)
 		}
 	}
-	return out
+	return out, nil
+}
+
+// overlaid is what an overlay says that only the project file may.
+func overlaid(p *spec.Project) string {
+	if p.Node == nil {
+		return ""
+	}
+	file := p.Node.Position().File
+	for _, key := range []string{"policies", "principal"} {
+		if n := p.Node.Field(key); n != nil && n.Position().File != file {
+			return key
+		}
+	}
+	return ""
 }
 
 // decide asks, and notes what was decided. What can't be noted is denied.
@@ -134,43 +161,55 @@ func (g *governor) decide(ctx context.Context, what string, in policy.Input) pol
 	return d
 }
 
-// admit asks whether a pipeline may be.
-func (g *governor) admit(ctx context.Context, p *spec.Pipeline) (policy.Decision, error) {
+// admit asks whether a pipeline may be validated, run or what else is to be done with it. The spec is that of what is to be done.
+func (g *governor) admit(ctx context.Context, p *spec.Pipeline, action string, spec any) (policy.Decision, error) {
 	if g.policies == nil {
 		return policy.Decision{Allow: true}, nil
 	}
 	what := fmt.Sprintf("pipeline %q", p.Name)
-	d := g.decide(ctx, what, policy.Input{Point: policy.SpecAdmit, Purpose: p.Purpose, Spec: p.Node.Value()})
+	d := g.decide(ctx, what, policy.Input{Point: policy.SpecAdmit, Action: action, Purpose: p.Purpose, Spec: spec})
 	if !d.Allow {
 		return d, &DeniedError{What: what, Decision: d}
 	}
 	return d, nil
 }
 
+// trusted is how long an answer about a plugin is believed.
+const trusted = time.Minute
+
 // admitPlugin asks whether a plugin's process may start. Of one that is not in the lock file yet, only its name and digest are known.
-func (g *governor) admitPlugin(ctx context.Context, kind registry.Kind, entry registry.Entry) error {
+func (g *governor) admitPlugin(ctx context.Context, kind registry.Kind, entry registry.Entry, describe bool) error {
 	if g.policies == nil {
 		return nil
 	}
-	known := string(kind) + " " + entry.SHA256 + " " + entry.Manifest.Version
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	what := fmt.Sprintf("plugin %q (%s)", entry.Name, kind)
-	d, decided := g.plugins[known]
-	if !decided {
-		d = g.decide(ctx, what, policy.Input{Point: policy.PluginLoad, Plugin: pluginOf(kind, entry)})
-		g.plugins[known] = d
+	in := policy.Input{Point: policy.PluginLoad, Action: policy.ActionStart, Plugin: pluginOf(kind, entry)}
+	if describe {
+		in.Action = policy.ActionDescribe
 	}
+	key := fmt.Sprintf("%s %+v", in.Action, *in.Plugin)
+	g.mu.Lock()
+	until, known := g.plugins[key]
+	g.mu.Unlock()
+	if known && time.Now().Before(until) {
+		return nil
+	}
+	what := fmt.Sprintf("plugin %q (%s)", entry.Name, kind)
+	d := g.decide(ctx, what, in)
 	if !d.Allow {
 		return &DeniedError{What: what, Decision: d}
 	}
+	g.tell(what, d)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.plugins[key] = time.Now().Add(trusted)
 	return nil
 }
 
 // pluginOf describes a locked manifest to policies.
 func pluginOf(kind registry.Kind, entry registry.Entry) *policy.Plugin {
 	p := &policy.Plugin{
-		Name: entry.Name, Version: entry.Manifest.Version, Kind: string(kind), Digest: "sha256:" + entry.SHA256, Publisher: entry.Manifest.Publisher,
+		Capabilities: policy.Capabilities{Network: []string{}, FS: []string{}, Secrets: []string{}, Other: []string{}},
+		Name:         entry.Name, Version: entry.Manifest.Version, Kind: string(kind), Digest: "sha256:" + entry.SHA256, Publisher: entry.Manifest.Publisher,
 		Locked: entry.Manifest.Name != "",
 	}
 	if component, ok := entry.Manifest.Component(kind); ok {
@@ -194,11 +233,11 @@ func notes(d policy.Decision) []string {
 	for _, r := range d.Reasons {
 		switch r.Severity {
 		case policy.Warn:
-			out = append(out, "policy "+reasonText(r))
+			out = append(out, "policy "+ReasonText(r))
 		case policy.DryRun:
-			out = append(out, "policy, tried out only: "+reasonText(r))
+			out = append(out, "policy, tried out only: "+ReasonText(r))
 		case policy.Exempt:
-			out = append(out, "policy, exempt: "+reasonText(r))
+			out = append(out, "policy, exempt: "+ReasonText(r))
 		case policy.Deny:
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/qanat-data/qanat/core/plan"
 	"github.com/qanat-data/qanat/core/pluginhost"
+	"github.com/qanat-data/qanat/core/policy"
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/core/zone"
 	"github.com/qanat-data/qanat/registry"
@@ -22,12 +23,17 @@ type probe struct {
 
 // Plan works out what a pipeline will do. Nothing is changed. Settings that don't fit their plugin give a *FaultsError.
 func (p *Project) Plan(ctx context.Context, pipeline *spec.Pipeline) (*plan.Plan, error) {
-	if faults := p.settings(ctx, pipeline); spec.HasErrors(faults) {
-		return nil, &FaultsError{Faults: faults}
-	}
-	admitted, err := p.governor.admit(ctx, pipeline)
+	return p.planFor(ctx, pipeline, policy.ActionRun, p.public(pipeline))
+}
+
+// planFor plans what is done for a purpose of its own, by the spec that policies are told.
+func (p *Project) planFor(ctx context.Context, pipeline *spec.Pipeline, action string, told any) (*plan.Plan, error) {
+	admitted, err := p.governor.admit(ctx, pipeline, action, told)
 	if err != nil {
 		return nil, err
+	}
+	if faults := p.settings(ctx, pipeline); spec.HasErrors(faults) {
+		return nil, &FaultsError{Faults: faults}
 	}
 	planned, err := plan.Make(ctx, pipeline, &probe{project: p})
 	if err != nil {

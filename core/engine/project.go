@@ -53,7 +53,7 @@ func Open(bundle *spec.Bundle, log hclog.Logger) (*Project, error) {
 	if p.resolved, err = p.resolve(bundle.Project); err != nil {
 		return nil, err
 	}
-	if p.governor, err = newGovernor(context.Background(), bundle.Dir, p.resolved, p.record); err != nil {
+	if p.governor, err = newGovernor(context.Background(), bundle.Dir, p.resolved, p.record, p.tell); err != nil {
 		return nil, err
 	}
 	if p.Lock, err = registry.OpenLock(filepath.Join(bundle.Dir, LockFile)); err != nil {

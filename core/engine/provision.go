@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/qanat-data/qanat/core/policy"
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/registry"
 	"github.com/qanat-data/qanat/sdk"
@@ -18,13 +19,15 @@ type ProvisionRequest struct {
 // Provision makes what a pipeline's source needs of its own in the other system, or removes it, and returns what was done. A run does
 // the former by itself. A source without such needs gives no actions.
 func (p *Project) Provision(ctx context.Context, pipeline *spec.Pipeline, r ProvisionRequest) ([]sdk.Action, error) {
-	if faults := p.settings(ctx, pipeline); spec.HasErrors(faults) {
-		return nil, &FaultsError{Faults: faults}
-	}
 	if !r.Remove { // what is there may always be taken away
-		if _, err := p.governor.admit(ctx, pipeline); err != nil {
+		admitted, err := p.governor.admit(ctx, pipeline, policy.ActionProvision, p.public(pipeline))
+		if err != nil {
 			return nil, err
 		}
+		p.tell(pipeline.Name, admitted)
+	}
+	if faults := p.settings(ctx, pipeline); spec.HasErrors(faults) {
+		return nil, &FaultsError{Faults: faults}
 	}
 	if pipeline.Source == nil {
 		return nil, fmt.Errorf("pipeline %q has no source", pipeline.Name)

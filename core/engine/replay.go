@@ -11,6 +11,7 @@ import (
 	"github.com/qanat-data/qanat/core/flow/ledger"
 	"github.com/qanat-data/qanat/core/flow/progress"
 	"github.com/qanat-data/qanat/core/plan"
+	"github.com/qanat-data/qanat/core/policy"
 	"github.com/qanat-data/qanat/core/query"
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/core/zone"
@@ -185,7 +186,7 @@ func (p *Project) replaySettings(ctx context.Context, request ReplayRequest) (*f
 		one.To, one.Sink = request.Into, nil
 	}
 	only.Source, only.Landing, only.Flows = nil, nil, []spec.Flow{one}
-	planned, err := p.Plan(ctx, &only)
+	planned, err := p.planFor(ctx, &only, policy.ActionReplay, p.publicReplay(found, i, request.Into))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -197,6 +198,26 @@ func (p *Project) replaySettings(ctx context.Context, request ReplayRequest) (*f
 		settings.Datasets.Pinned, settings.Target.Anew, settings.Commit = true, true, flow.Thresholds{}
 	}
 	return settings, planned, err
+}
+
+// publicReplay is what policies are told of a replay: the pipeline with the one flow that runs, and where that writes.
+func (p *Project) publicReplay(pipeline *spec.Pipeline, flow int, into string) any {
+	told, isMap := p.public(pipeline).(map[string]any)
+	if !isMap {
+		return nil
+	}
+	delete(told, "source")
+	delete(told, "landing")
+	flows, _ := told["flows"].([]any)
+	if flow >= len(flows) {
+		return nil
+	}
+	told["flows"] = flows[flow : flow+1]
+	if one, isMap := flows[flow].(map[string]any); isMap && into != "" {
+		one["to"] = into
+		delete(one, "sink")
+	}
+	return told
 }
 
 // Flows are those that the replay has run by now, in order.

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/qanat-data/qanat/core/pluginhost"
+	"github.com/qanat-data/qanat/core/policy"
 	"github.com/qanat-data/qanat/core/spec"
 	"github.com/qanat-data/qanat/registry"
 )
@@ -17,13 +18,12 @@ func (p *Project) Validate(ctx context.Context, pipelines []*spec.Pipeline) ([]s
 	var failures []error
 	seen := map[string]bool{}
 	for _, pipeline := range pipelines {
-		admitted, err := p.governor.admit(ctx, pipeline)
+		admitted, err := p.governor.admit(ctx, pipeline, policy.ActionValidate, p.public(pipeline))
 		if err != nil {
 			failures = append(failures, err)
+			continue // nothing is started for it
 		}
-		for _, note := range notes(admitted) {
-			p.Log.Warn(note, "pipeline", pipeline.Name)
-		}
+		p.tell(pipeline.Name, admitted)
 		for _, use := range kindsOf(pipeline) {
 			found, err := p.validateUse(ctx, use.kind, use.Use)
 			faults = append(faults, found...)

@@ -26,8 +26,8 @@ type Settings struct {
 	Alloc      memory.Allocator
 	Deadlines  Deadlines
 	// Admit, if given, is asked before the process of a plugin starts; its error is why it may not. Of a plugin that is not locked yet
-	// the entry has no manifest.
-	Admit func(ctx context.Context, kind registry.Kind, entry registry.Entry) error
+	// the entry has no manifest. Describe says that it is to be started only to say what it is.
+	Admit func(ctx context.Context, kind registry.Kind, entry registry.Entry, describe bool) error
 }
 
 // Deadlines bound how long the host waits for a plugin. Time in which the plugin waits for the host does not count. A plugin that

@@ -32,18 +32,18 @@ func (h *Host) resolve(ctx context.Context, kind registry.Kind, name string) (re
 	if err := entry.Verify(found); err != nil {
 		return registry.Entry{}, "", err
 	}
-	if err := h.admit(ctx, kind, entry); err != nil {
+	if err := h.admit(ctx, kind, entry, false); err != nil {
 		return registry.Entry{}, "", err
 	}
 	binary, err := h.store.Copy(path, entry.SHA256)
 	return entry, binary, err
 }
 
-func (h *Host) admit(ctx context.Context, kind registry.Kind, entry registry.Entry) error {
+func (h *Host) admit(ctx context.Context, kind registry.Kind, entry registry.Entry, describe bool) error {
 	if h.settings.Admit == nil {
 		return nil
 	}
-	return h.settings.Admit(ctx, kind, entry)
+	return h.settings.Admit(ctx, kind, entry, describe)
 }
 
 func (h *Host) missing(kind registry.Kind, name, file string) error {
@@ -67,10 +67,10 @@ func (h *Host) trust(ctx context.Context, kind registry.Kind, name string) (regi
 		if err != nil {
 			return registry.Entry{}, err
 		}
-		if err := h.admit(ctx, kind, registry.Entry{Name: name, Kinds: []registry.Kind{kind}, File: binary.File, SHA256: digest}); err != nil {
+		if err := h.admit(ctx, kind, registry.Entry{Name: name, Kinds: []registry.Kind{kind}, File: binary.File, SHA256: digest}, false); err != nil {
 			return registry.Entry{}, err
 		}
-		entry, err := h.Describe(ctx, binary)
+		entry, err := h.describe(ctx, binary, digest)
 		if err != nil {
 			return registry.Entry{}, err
 		}
@@ -78,6 +78,9 @@ func (h *Host) trust(ctx context.Context, kind registry.Kind, name string) (regi
 			h.settings.Logger.Warn("a plugin binary is not what its name says", "file", binary.File,
 				"name", entry.Name, "kinds", fmt.Sprint(entry.Kinds))
 			continue
+		}
+		if err := h.admit(ctx, kind, entry, false); err != nil { // by what it says of itself: what may not run is not trusted
+			return registry.Entry{}, err
 		}
 		if err := h.settings.Lock.Add(entry); err != nil {
 			return registry.Entry{}, err
@@ -114,6 +117,18 @@ func (h *Host) Describe(ctx context.Context, binary registry.Binary) (registry.E
 	if err != nil {
 		return registry.Entry{}, err
 	}
+	name := binary.Name
+	if name == "" {
+		name = binary.File
+	}
+	if err := h.admit(ctx, binary.Kind, registry.Entry{Name: name, File: binary.File, SHA256: digest}, true); err != nil {
+		return registry.Entry{}, err
+	}
+	return h.describe(ctx, binary, digest)
+}
+
+// describe runs the binary that has a digest.
+func (h *Host) describe(ctx context.Context, binary registry.Binary, digest string) (registry.Entry, error) {
 	copied, err := h.store.Copy(binary.Path, digest)
 	if err != nil {
 		return registry.Entry{}, err

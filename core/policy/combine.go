@@ -20,7 +20,7 @@ type combination struct {
 	policies *Policies
 	decision *Decision
 	input    *Input
-	masks    map[string]Mask
+	said     map[string][]Mask // by column
 	drop     map[string]bool
 	duties   []Obligation
 	allows   bool // some package allows
@@ -30,7 +30,7 @@ type combination struct {
 // combine applies the contract's rules: what denies, warns, drops and obliges adds up, the strictest mask counts, and what a package may
 // not enforce is said but not done.
 func (p *Policies) combine(d *Decision, in *Input, all []given) {
-	c := &combination{policies: p, decision: d, input: in, masks: map[string]Mask{}, drop: map[string]bool{}}
+	c := &combination{policies: p, decision: d, input: in, said: map[string][]Mask{}, drop: map[string]bool{}}
 	for _, g := range all {
 		err := g.err
 		if err == nil {
@@ -172,30 +172,39 @@ func (c *combination) takeMasks(g given) error {
 					column, m.ID, m.Method, strings.Join(slices.Sorted(maps.Keys(strength)), ", "))
 			}
 			if c.enforced(g, m.ID, fmt.Sprintf("mask column %q by %s", column, m.Method)) {
-				c.mask(column, Mask{Method: m.Method, Args: m.Args, Rules: []string{m.ID}})
+				c.said[column] = append(c.said[column], Mask{Method: m.Method, Args: m.Args, Rules: []string{m.ID}})
 			}
 		}
 	}
 	return nil
 }
 
-// mask keeps the stricter one of what was there and what comes. Equally strict ones must be equal.
-func (c *combination) mask(column string, m Mask) {
-	have, there := c.masks[column]
-	switch {
-	case !there || strength[m.Method] > strength[have.Method]:
-		c.masks[column] = m
-	case strength[m.Method] < strength[have.Method]:
-	case len(m.Args)+len(have.Args) == 0 || reflect.DeepEqual(m.Args, have.Args):
-		have.Rules = append(have.Rules, m.Rules...)
-		c.masks[column] = have
-	default:
-		c.reason(Reason{
-			ID: ErrorRule, Severity: Deny, Path: "columns." + column,
-			Message: fmt.Sprintf("column %q: %s and %s mask it by %s with different arguments, %v and %v",
-				column, strings.Join(have.Rules, ", "), strings.Join(m.Rules, ", "), m.Method, have.Args, m.Args),
-		})
+// strictest is what becomes of a column: the strictest mask, which must be the only one of its strength.
+func (c *combination) strictest(column string) (Mask, bool) {
+	var out Mask
+	for _, m := range c.said[column] {
+		if out.Method == "" || strength[m.Method] > strength[out.Method] {
+			out = m
+		}
 	}
+	rules := []string{}
+	for _, m := range c.said[column] {
+		if m.Method != out.Method {
+			continue
+		}
+		rules = append(rules, m.Rules...)
+		if len(m.Args)+len(out.Args) > 0 && !reflect.DeepEqual(m.Args, out.Args) {
+			c.reason(Reason{
+				ID: ErrorRule, Severity: Deny, Path: "columns." + column,
+				Message: fmt.Sprintf("column %q: %s and %s mask it by %s with different arguments, %v and %v",
+					column, strings.Join(out.Rules, ", "), strings.Join(m.Rules, ", "), m.Method, out.Args, m.Args),
+			})
+			return out, false
+		}
+	}
+	slices.Sort(rules)
+	out.Rules = slices.Compact(rules)
+	return out, true
 }
 
 func (c *combination) takeDrop(g given) error {
@@ -235,20 +244,21 @@ func (c *combination) takeObligations(g given) error {
 // finish writes the decision in an order of its own, not that of packages.
 func (c *combination) finish() {
 	d := c.decision
-	for _, column := range slices.Sorted(maps.Keys(c.masks)) {
-		m := c.masks[column]
-		slices.Sort(m.Rules)
-		m.Rules = slices.Compact(m.Rules)
-		c.masks[column] = m
-		if m.Method == "drop" {
+	for _, column := range slices.Sorted(maps.Keys(c.said)) {
+		if slices.ContainsFunc(c.said[column], func(m Mask) bool { return m.Method == "drop" }) {
 			c.drop[column] = true
 		}
-		if m.Method == "drop" || m.Method == "none" || c.drop[column] {
-			delete(c.masks, column)
+		if c.drop[column] {
+			continue
 		}
-	}
-	if len(c.masks) > 0 {
-		d.Masks = c.masks
+		m, fine := c.strictest(column)
+		if !fine || m.Method == "none" {
+			continue
+		}
+		if d.Masks == nil {
+			d.Masks = map[string]Mask{}
+		}
+		d.Masks[column] = m
 	}
 	d.Drop = slices.Sorted(maps.Keys(c.drop))
 	slices.SortStableFunc(c.duties, func(a, b Obligation) int { return strings.Compare(a.ID, b.ID) })

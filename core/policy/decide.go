@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +51,9 @@ func (p *Policies) Decide(ctx context.Context, in Input) Decision {
 	in.Exemptions = append(in.Exemptions, p.exemptions...)
 	d := Decision{ID: newID(), Point: in.Point, Policy: p.revision, Time: in.Time}
 	text, err := json.Marshal(in)
+	if !slices.Contains(Points(), in.Point) {
+		err = fmt.Errorf("point %q: expected one of %q", in.Point, Points())
+	}
 	if err == nil {
 		sum := sha256.Sum256(text)
 		d.InputHash = "sha256:" + hex.EncodeToString(sum[:])
@@ -93,18 +96,22 @@ func (p *Policies) bounded(ctx context.Context, point Point, input []byte) (answ
 	if p.stuck.running.Load() >= mostStuck {
 		return answer{}, errStuck
 	}
+	var left atomic.Bool
 	type outcome struct {
 		answer answer
 		err    error
 	}
 	done := make(chan outcome, 1)
-	p.stuck.running.Add(1)
 	go func() {
-		defer p.stuck.running.Add(-1)
+		defer func() {
+			if !left.CompareAndSwap(false, true) {
+				p.stuck.running.Add(-1)
+			}
+		}()
 		var out outcome
 		defer func() {
 			if fault := recover(); fault != nil {
-				out = outcome{err: fmt.Errorf("panic: %v\n%s", fault, debug.Stack())}
+				out = outcome{err: fmt.Errorf("panic: %v", fault)}
 			}
 			done <- out
 		}()
@@ -114,6 +121,9 @@ func (p *Policies) bounded(ctx context.Context, point Point, input []byte) (answ
 	case out := <-done:
 		return out.answer, out.err
 	case <-ctx.Done():
+		if left.CompareAndSwap(false, true) { // it goes on by itself
+			p.stuck.running.Add(1)
+		}
 		return answer{}, fmt.Errorf("no decision within %s: %w", p.settings.Timeout, context.Cause(ctx))
 	}
 }
@@ -136,7 +146,7 @@ func (p *Policies) evaluate(ctx context.Context, point Point, input []byte) (ans
 			results, err := q.Eval(ctx, rego.EvalParsedInput(value), rego.EvalEvaluatedRuleTracker(tracker), rego.EvalSortSets(true))
 			switch {
 			case ctx.Err() != nil:
-				return answer{}, fmt.Errorf("no decision within %s: %w", p.settings.Timeout, context.Cause(ctx))
+				return answer{}, fmt.Errorf("package %q (%s:%d): no decision within %s: %w", one.name, one.place.file, one.place.line, p.settings.Timeout, context.Cause(ctx))
 			case err != nil:
 				g.err = err
 			case len(results) > 0 && len(results[0].Expressions) > 0:

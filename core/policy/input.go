@@ -22,15 +22,25 @@ func Points() []Point {
 	return []Point{PluginLoad, SpecAdmit, Plan, Promotion, Egress, Access, Lifecycle}
 }
 
+// The actions.
+const (
+	ActionValidate  = "validate"
+	ActionRun       = "run" // and plan
+	ActionReplay    = "replay"
+	ActionProvision = "provision"
+	ActionStart     = "start"    // a plugin
+	ActionDescribe  = "describe" // a plugin, which is started only to say what it is
+)
+
 // Input is what is to be decided. Fields that a point has no use for stay empty.
 type Input struct {
 	API         string       `json:"api"`
 	Point       Point        `json:"point"`
-	Time        string       `json:"time"` // RFC 3339; the only clock that policies have
-	Environment string       `json:"environment,omitempty"`
+	Time        string       `json:"time"`        // RFC 3339; the only clock that policies have
+	Environment string       `json:"environment"` // what is not known is an empty text, so that rules that use it are not undefined
 	RunID       string       `json:"run_id,omitempty"`
 	Principal   Principal    `json:"principal"`
-	Purpose     string       `json:"purpose,omitempty"`
+	Purpose     string       `json:"purpose"`
 	Exemptions  []Exemption  `json:"exemptions,omitempty"`
 	Plugin      *Plugin      `json:"plugin,omitempty"`
 	Spec        any          `json:"spec,omitempty"`
@@ -42,7 +52,7 @@ type Input struct {
 	To          string       `json:"to,omitempty"`
 	Quality     *Quality     `json:"quality,omitempty"`
 	Contract    *Contract    `json:"contract,omitempty"`
-	Action      string       `json:"action,omitempty"`
+	Action      string       `json:"action"` // what is to be done: see the actions
 	Stats       any          `json:"stats,omitempty"`
 	Age         string       `json:"age,omitempty"`
 	Request     any          `json:"request,omitempty"`
@@ -71,11 +81,11 @@ type Exemption struct {
 // Plugin is a locked manifest.
 type Plugin struct {
 	Name         string       `json:"name"`
-	Version      string       `json:"version,omitempty"`
+	Version      string       `json:"version"`
 	Kind         string       `json:"kind"`
 	Digest       string       `json:"digest"`
-	Locked       bool         `json:"locked"` // it is in the lock file; else only name, kind and digest are known
-	Publisher    string       `json:"publisher,omitempty"`
+	Locked       bool         `json:"locked"`    // it is in the lock file; else only name, kind and digest are known
+	Publisher    string       `json:"publisher"` // by its own word
 	Signature    Signature    `json:"signature"`
 	Capabilities Capabilities `json:"capabilities"`
 }
@@ -83,16 +93,16 @@ type Plugin struct {
 // Signature says who vouches for a plugin.
 type Signature struct {
 	Verified bool   `json:"verified"`
-	Identity string `json:"identity,omitempty"`
-	Issuer   string `json:"issuer,omitempty"`
+	Identity string `json:"identity"`
+	Issuer   string `json:"issuer"`
 }
 
 // Capabilities are what a plugin says it needs.
 type Capabilities struct {
-	Network []string `json:"network,omitempty"`
-	FS      []string `json:"fs,omitempty"`
-	Secrets []string `json:"secrets,omitempty"`
-	Other   []string `json:"other,omitempty"`
+	Network []string `json:"network"`
+	FS      []string `json:"fs"`
+	Secrets []string `json:"secrets"`
+	Other   []string `json:"other"`
 }
 
 // Change says who brought a spec about.

@@ -40,6 +40,8 @@ type Settings struct {
 	MaxBytes int64
 	// Obligations are those that the host can carry out. Any other denies.
 	Obligations []string
+	// Points, if given, are those at which the host asks: packages of others are faults, as nobody would obey them.
+	Points []Point
 	// Now, if given, tells the time of decisions whose input says none.
 	Now func() time.Time
 }
@@ -88,7 +90,7 @@ func load(ctx context.Context, s Settings) (*Policies, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest, err := digestOf(files, s.MaxBytes)
+	digest, err := s.digestOf(files)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +159,17 @@ func find(folders []string) ([]string, error) {
 	var files []string
 	for _, folder := range folders {
 		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.Type()&fs.ModeSymlink != 0 {
+				return &FaultsError{Faults: []Fault{{File: path, Message: "policies are files, not symbolic links"}}}
+			}
 			if err == nil && !entry.IsDir() && wanted(path) {
 				files = append(files, path)
 			}
 			return err
 		})
+		if faults, ok := errors.AsType[*FaultsError](err); ok {
+			return nil, faults
+		}
 		if err != nil {
 			return nil, fmt.Errorf("policies: %w", err)
 		}
@@ -174,7 +182,7 @@ func find(folders []string) ([]string, error) {
 }
 
 // digestOf names the content of files.
-func digestOf(files []string, most int64) (string, error) {
+func (s Settings) digestOf(files []string) (string, error) {
 	sum := sha256.New()
 	var size int64
 	for _, path := range files {
@@ -182,9 +190,9 @@ func digestOf(files []string, most int64) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("policies: %w", err)
 		}
-		if size += info.Size(); size > most {
+		if size += info.Size(); size > s.MaxBytes {
 			return "", &FaultsError{Faults: []Fault{{
-				File: path, Message: fmt.Sprintf("policies and their data are larger than %d bytes; large sets belong into tables, not into data", most),
+				File: path, Message: fmt.Sprintf("policies and their data are larger than %d bytes; large sets belong into tables, not into data", s.MaxBytes),
 			}}}
 		}
 		text, err := os.ReadFile(path) //nolint:gosec // the operator names the folders
@@ -192,15 +200,32 @@ func digestOf(files []string, most int64) (string, error) {
 			return "", fmt.Errorf("policies: %w", err)
 		}
 		one := sha256.Sum256(text)
-		fmt.Fprintf(sum, "%s %x\n", filepath.Base(path), one)
+		fmt.Fprintf(sum, "%q %x\n", s.within(path), one)
 	}
 	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// unbounded are built-ins that can take any amount of memory at once, or that look at the clock or at where they run.
+var unbounded = []string{
+	ast.BitsShiftLeft.Name, ast.CryptoX509ParseAndVerifyCertificates.Name, ast.CryptoX509ParseAndVerifyCertificatesWithOptions.Name,
+}
+
+// within is a file's path below its folder, by which data documents have their place.
+func (s Settings) within(path string) string {
+	for i, folder := range s.Folders {
+		if short, err := filepath.Rel(folder, path); err == nil && filepath.IsLocal(short) {
+			return fmt.Sprint(i, " ", filepath.ToSlash(short))
+		}
+	}
+	return path
 }
 
 // capabilities are OPA's without those that give another answer at another time or place.
 func capabilities() *ast.Capabilities {
 	caps := ast.CapabilitiesForThisVersion()
-	caps.Builtins = slices.DeleteFunc(slices.Clone(caps.Builtins), func(b *ast.Builtin) bool { return b.Nondeterministic })
+	caps.Builtins = slices.DeleteFunc(slices.Clone(caps.Builtins), func(b *ast.Builtin) bool {
+		return b.Nondeterministic || slices.Contains(unbounded, b.Name)
+	})
 	caps.AllowNet = []string{}
 	return caps
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -163,6 +164,15 @@ func TestPackagesAreCombinedByTheContract(t *testing.T) {
 		"access that one allows": {policy.Access, []string{team("access", "a", "", `allow := true`), team("access", "b", "", `default allow := false`)}, want{reasons: "governance.access:deny"}},
 		"allow of a dry run":     {policy.Access, []string{team("access", "a", "dryrun", `allow := true`)}, want{reasons: "governance.access:deny"}},
 		"another point's rules":  {policy.Plan, []string{team("egress", "a", "", deny("A"))}, want{allow: true}},
+		"no such point":          {"spec_admit", []string{team("plan", "a", "", deny("A"))}, want{reasons: "governance.error:deny"}},
+		"a stricter mask settles it": {
+			policy.Plan, []string{team("plan", "a", "", masks("A", "hash", `{"key": "x"}`)), team("plan", "b", "", masks("B", "hash", `{"key": "y"}`)), team("plan", "c", "", masks("C", "null", "{}"))},
+			want{allow: true, masks: "mail:null:C"},
+		},
+		"a drop settles it": {
+			policy.Plan, []string{team("plan", "a", "", masks("A", "hash", `{"key": "x"}`)), team("plan", "b", "", masks("B", "hash", `{"key": "y"}`)), team("plan", "c", "", `drop contains "mail"`)},
+			want{allow: true, drop: "mail"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -231,6 +241,11 @@ func TestWhatCannotBeLoadedIsSaidByFileAndLine(t *testing.T) {
 		"unknown point":     {"package governance.run.a\n\nx := 1", `a.rego:1:1: package "governance.run.a": expected governance.<point>.<team>, with a point of plugin_load`},
 		"no team":           {"package governance.plan\n\nx := 1", "expected governance.<point>.<team>"},
 		"enforcement":       {"# METADATA\n# custom: {enforcement: maybe}\npackage governance.plan.a\n\nx := 1", "enforcement is maybe, expected one of deny, warn, dryrun"},
+		"memory":            {"package governance.plan.a\n\nx := bits.lsh(1, 1000000000000)", "undefined function bits.lsh"},
+		"decides nothing":   {"package governance.plan.a\n\ndenny contains \"x\"", "decides nothing: it has none of the rules deny, warn, mask"},
+		"another's rule":    {"package governance.spec_admit.a\n\ndeny contains \"x\"\n\nmask := {}", `rule "mask" is not asked for at spec.admit`},
+		"misspelt package":  {"package goverance.spec_admit.a\n\ndeny contains \"x\"", `rule "deny" in package "goverance.spec_admit.a" is never asked for`},
+		"only helpers":      {"package lib\n\nx := 1", "no package decides anything"},
 		"unsafe variable":   {"package governance.plan.a\n\nx if y > 1", "y is unsafe"},
 		"recursion":         {"package governance.plan.a\n\nx if y\n\ny if x", "recursive"},
 		"misspelt input":    {"package governance.plan.a\n\nx if input.purpos == \"a\"", "a.rego:3:6: undefined ref: input.purpos"},
@@ -257,6 +272,48 @@ func TestWhatCannotBeLoadedIsSaidByFileAndLine(t *testing.T) {
 	if _, err := policy.Load(t.Context(), policy.Settings{Folders: []string{filepath.Join(t.TempDir(), "none")}}); err == nil {
 		t.Error("a folder that is not there was loaded")
 	}
+}
+
+// One file can't take the word of another that says nothing about it.
+func TestFilesOfAPackageAgreeOnItsEnforcement(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{
+		"a.rego": team("plan", "a", "", `deny contains {"id": "A", "msg": "no"}`), "b.rego": team("plan", "a", "dryrun", `warn contains {"id": "B", "msg": "hm"}`),
+	})
+	_, err := policy.Load(t.Context(), policy.Settings{Folders: []string{dir}, Base: dir})
+	if err == nil || !strings.Contains(err.Error(), "b.rego:1:1: package \"governance.plan.a\": enforcement is dryrun in this file and deny in another") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPoliciesAreFilesOfTheirFolder(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"a.rego": privacy})
+	if err := os.Symlink(t.TempDir(), filepath.Join(dir, "more")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := policy.Load(t.Context(), policy.Settings{Folders: []string{dir}}); err == nil || !strings.Contains(err.Error(), "not symbolic links") {
+		t.Errorf("got %v", err)
+	}
+	one := load(t, map[string]string{"privacy.rego": privacy, "a/data.json": purposes, "b/x.rego": "package lib"})
+	other := load(t, map[string]string{"privacy.rego": privacy, "b/data.json": purposes, "a/x.rego": "package lib"})
+	if one.Revision() == other.Revision() {
+		t.Error("data in another place has the same digest")
+	}
+}
+
+func TestManyDecisionsAtOnceAreNoFault(t *testing.T) {
+	t.Parallel()
+	p := load(t, map[string]string{"privacy.rego": privacy, "data.json": purposes})
+	var all sync.WaitGroup
+	for range 40 {
+		all.Go(func() {
+			if d := p.Decide(t.Context(), plan()); !d.Allow {
+				t.Errorf("%+v", d.Reasons)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestAllFaultsAreSaidAtOnce(t *testing.T) {

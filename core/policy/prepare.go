@@ -34,6 +34,28 @@ var allowed = map[Point][]string{
 	Lifecycle:  {ruleDeny, ruleWarn, ruleObligation},
 }
 
+// contract are the names of rules that mean something at some point.
+var contract = map[string]bool{
+	ruleAllow: true, ruleDeny: true, ruleWarn: true, ruleMask: true, ruleDrop: true, ruleObligation: true, "filter": true,
+}
+
+// strayRules are rules of the contract in a package that is never asked, as one whose name is misspelt.
+func strayRules(m *ast.Module, name string) []Fault {
+	for _, rule := range m.Rules {
+		if said := string(rule.Head.Ref()[0].Value.(ast.Var)); contract[said] && len(rule.Head.Args) == 0 {
+			l := at(rule.Location)
+			return []Fault{{File: l.file, Line: l.line, Column: 1, Message: fmt.Sprintf(
+				"rule %q in package %q is never asked for: packages that decide are called governance.<point>.<team>", said, name)}}
+		}
+	}
+	return nil
+}
+
+func (s Settings) ruleFault(rule *ast.Rule, message string) Fault {
+	l := at(rule.Location)
+	return Fault{File: l.file, Line: l.line, Column: 1, Message: message}
+}
+
 // pkg is one team's package for a point.
 type pkg struct {
 	name     string   // governance.plan.privacy
@@ -76,6 +98,7 @@ func (p *Policies) prepare(ctx context.Context) error {
 			faults = append(faults, *err)
 		}
 		if !ours {
+			faults = append(faults, strayRules(m, name)...)
 			continue
 		}
 		one := byName[name]
@@ -83,13 +106,33 @@ func (p *Policies) prepare(ctx context.Context) error {
 			one = &pkg{name: name, place: p.at(m.Package.Location), queries: map[string]rego.PreparedEvalQuery{}}
 			byName[name], rules[name] = one, map[string]bool{}
 			p.packages[point] = append(p.packages[point], one)
+			if points := p.settings.Points; len(points) > 0 && !slices.Contains(points, point) {
+				faults = append(faults, Fault{File: one.place.file, Line: one.place.line, Column: 1, Message: fmt.Sprintf(
+					"package %q: this version does not ask at %s yet, so nobody would obey it", name, point)})
+			}
 		}
 		if err := one.enforce(m); err != nil {
 			faults = append(faults, *err)
 		}
 		for _, rule := range m.Rules {
-			rules[name][string(rule.Head.Ref()[0].Value.(ast.Var))] = true
+			said := string(rule.Head.Ref()[0].Value.(ast.Var))
+			rules[name][said] = true
+			if contract[said] && !slices.Contains(allowed[point], said) {
+				faults = append(faults, p.settings.ruleFault(rule, fmt.Sprintf("package %q: rule %q is not asked for at %s, which has %s",
+					name, said, point, strings.Join(allowed[point], ", "))))
+			}
 		}
+	}
+	for point, all := range p.packages {
+		for _, one := range all {
+			if !slices.ContainsFunc(allowed[point], func(rule string) bool { return rules[one.name][rule] }) {
+				faults = append(faults, Fault{File: one.place.file, Line: one.place.line, Column: 1, Message: fmt.Sprintf(
+					"package %q decides nothing: it has none of the rules %s", one.name, strings.Join(allowed[point], ", "))})
+			}
+		}
+	}
+	if len(faults) == 0 && len(byName) == 0 {
+		faults = append(faults, Fault{File: strings.Join(p.settings.Folders, ", "), Message: "no package decides anything: there is no governance.<point>.<team>"})
 	}
 	if len(faults) > 0 {
 		return &FaultsError{Faults: faults}
@@ -144,33 +187,36 @@ func pointOf(m *ast.Module) (point Point, name string, ours bool, fault *Fault) 
 
 // enforce reads how much a package's word counts from the metadata of the package.
 func (p *pkg) enforce(m *ast.Module) *Fault {
+	said := Deny // what says nothing denies
+	where := m.Package.Location
 	for _, a := range m.Annotations {
 		if a.Scope != "package" {
 			continue
 		}
-		value, said := a.Custom["enforcement"]
-		if !said {
+		value, given := a.Custom["enforcement"]
+		if !given {
 			continue
 		}
 		text, _ := value.(string)
-		s := Severity(text)
-		if s != Deny && s != Warn && s != DryRun || p.severity != "" && p.severity != s {
-			l := at(a.Location)
+		said, where = Severity(text), a.Location
+		if said != Deny && said != Warn && said != DryRun {
+			l := at(where)
 			return &Fault{File: l.file, Line: l.line, Column: 1, Message: fmt.Sprintf(
-				"package %q: enforcement is %v, expected one of deny, warn, dryrun, the same in all files of a package", p.name, value)}
+				"package %q: enforcement is %v, expected one of deny, warn, dryrun", p.name, value)}
 		}
-		p.severity = s
 	}
+	if p.severity != "" && p.severity != said {
+		l := at(where)
+		return &Fault{File: l.file, Line: l.line, Column: 1, Message: fmt.Sprintf(
+			"package %q: enforcement is %s in this file and %s in another; it is the same in all files of a package, and deny where nothing is said",
+			p.name, said, p.severity)}
+	}
+	p.severity = said
 	return nil
 }
 
 // counts is how much the word of the package counts.
-func (p *pkg) counts() Severity {
-	if p.severity == "" {
-		return Deny
-	}
-	return p.severity
-}
+func (p *pkg) counts() Severity { return p.severity }
 
 // note remembers where rules with an id are.
 func (p *Policies) note(m *ast.Module) {

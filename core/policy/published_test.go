@@ -103,9 +103,10 @@ func TestTheBaselineIsInOrder(t *testing.T) {
 
 func TestWhatIsNewIsInOrderAndNothingIsOverwritten(t *testing.T) {
 	t.Parallel()
-	for _, point := range policy.Points() {
+	both := []policy.Point{policy.PluginLoad, policy.SpecAdmit}
+	for _, point := range both {
 		dir := t.TempDir()
-		if _, err := policy.New(dir, string(point), "privacy"); err != nil {
+		if _, err := policy.New(dir, string(point), "privacy", both); err != nil {
 			t.Fatal(err)
 		}
 		s := policy.Settings{Folders: []string{dir}}
@@ -118,12 +119,12 @@ func TestWhatIsNewIsInOrderAndNothingIsOverwritten(t *testing.T) {
 		if changed, err := policy.Format(s, false); err != nil || len(changed) > 0 {
 			t.Errorf("%s: not in canonical form: %q, %v", point, changed, err)
 		}
-		if _, err := policy.New(dir, string(point), "privacy"); err == nil {
+		if _, err := policy.New(dir, string(point), "privacy", both); err == nil {
 			t.Errorf("%s: written over what was there", point)
 		}
 	}
-	for _, c := range [][2]string{{"run", "privacy"}, {"plan", "../privacy"}, {"plan", "Privacy"}, {"plan", ""}} {
-		if _, err := policy.New(t.TempDir(), c[0], c[1]); err == nil {
+	for _, c := range [][2]string{{"run", "privacy"}, {"plan", "privacy"}, {"spec_admit", "../privacy"}, {"spec_admit", "Privacy"}, {"spec_admit", ""}} {
+		if _, err := policy.New(t.TempDir(), c[0], c[1], both); err == nil {
 			t.Errorf("%q was written", c)
 		}
 	}

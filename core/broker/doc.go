@@ -1,5 +1,6 @@
 // Package broker is Qanat's room for NATS JetStream: the embedded server, the
-// connection to it or to an external one, and the logs of flows.
+// connection to it or to an external one, the logs of flows, and journals, to
+// which many processes add notes.
 //
 // A log is the durable hand-over of one flow between what produces batches and
 // what commits them. One Publisher writes it, fenced by epoch; a Reader follows

@@ -37,7 +37,7 @@ func (p *Policies) combine(d *Decision, in *Input, all []given) {
 			err = c.take(g)
 		}
 		if err != nil {
-			p.fail(d, g.pkg.counts(), g.pkg, fmt.Errorf("%s: %w", g.rule, err))
+			p.fail(d, g.pkg.severity, g.pkg, fmt.Errorf("%s: %w", g.rule, err))
 		}
 	}
 	if in.Point == Access && (!c.allows || c.refuses) {
@@ -47,7 +47,7 @@ func (p *Policies) combine(d *Decision, in *Input, all []given) {
 }
 
 func (c *combination) take(g given) error {
-	counts := g.pkg.counts()
+	counts := g.pkg.severity
 	switch {
 	case g.rule == ruleAllow:
 		return c.takeAllow(g)
@@ -93,7 +93,7 @@ func (c *combination) takeAllow(g given) error {
 	if g.value != nil && !isBool {
 		return fmt.Errorf("gives %v, expected true or false", g.value)
 	}
-	if g.pkg.counts() != Deny {
+	if g.pkg.severity != Deny {
 		return nil
 	}
 	c.allows, c.refuses = c.allows || yes, c.refuses || !yes
@@ -144,7 +144,7 @@ func (c *combination) enforced(g given, rule, effect string) bool {
 		})
 		return false
 	}
-	if s := g.pkg.counts(); s != Deny {
+	if s := g.pkg.severity; s != Deny {
 		c.reason(Reason{
 			ID: rule, Severity: s, Package: g.pkg.name, File: g.pkg.place.file, Line: g.pkg.place.line, Message: "would " + effect,
 		})

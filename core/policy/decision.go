@@ -65,12 +65,10 @@ type Revision struct {
 }
 
 // Denied are the reasons that deny.
-func (d Decision) Denied() []Reason { return d.of(Deny) }
-
-func (d Decision) of(s Severity) []Reason {
+func (d Decision) Denied() []Reason {
 	var out []Reason
 	for _, r := range d.Reasons {
-		if r.Severity == s {
+		if r.Severity == Deny {
 			out = append(out, r)
 		}
 	}

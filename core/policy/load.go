@@ -67,14 +67,49 @@ type place struct {
 // Load reads all policies (*.rego but not *_test.rego) and data documents (data.json, data.yaml, and others named *.json, *.yaml) below
 // the folders. It fails with all that is wrong with them, by file and line.
 func Load(ctx context.Context, s Settings) (*Policies, error) {
-	s.Timeout, s.MaxBytes = cmp.Or(s.Timeout, DefaultTimeout), cmp.Or(s.MaxBytes, int64(DefaultMaxBytes))
+	s.Timeout = cmp.Or(s.Timeout, DefaultTimeout)
 	p, err := load(ctx, s)
+	return p, s.placed(err)
+}
+
+// placed names the files of faults as people know them.
+func (s Settings) placed(err error) error {
 	if faults, ok := errors.AsType[*FaultsError](err); ok {
 		for i := range faults.Faults {
 			faults.Faults[i].File = s.shown(faults.Faults[i].File)
 		}
 	}
-	return p, err
+	return err
+}
+
+// written is what lies in the folders.
+type written struct {
+	modules   map[string]*ast.Module
+	documents map[string]any
+	digest    string
+}
+
+// read reads the files that are wanted. None is parsed if there are too many bytes.
+func (s Settings) read(wanted func(path string) bool) (written, error) {
+	s.MaxBytes = cmp.Or(s.MaxBytes, int64(DefaultMaxBytes))
+	files, err := find(s.Folders, wanted)
+	if err != nil {
+		return written{}, err
+	}
+	digest, err := s.digestOf(files)
+	if err != nil {
+		return written{}, err
+	}
+	read, err := loader.NewFileLoader().WithProcessAnnotation(true).WithRegoVersion(ast.RegoV1).WithCapabilities(capabilities()).
+		Filtered(s.Folders, func(path string, info os.FileInfo, _ int) bool { return !info.IsDir() && !wanted(path) })
+	if err != nil {
+		return written{}, faultsOf(err)
+	}
+	out := written{modules: map[string]*ast.Module{}, documents: read.Documents, digest: digest}
+	for _, m := range read.Modules {
+		out.modules[m.Name] = m.Parsed
+	}
+	return out, nil
 }
 
 // shown is a file's name as people know it.
@@ -86,39 +121,25 @@ func (s Settings) shown(file string) string {
 }
 
 func load(ctx context.Context, s Settings) (*Policies, error) {
-	files, err := find(s.Folders)
+	found, err := s.read(wanted)
 	if err != nil {
 		return nil, err
 	}
-	digest, err := s.digestOf(files)
-	if err != nil {
-		return nil, err
-	}
-	caps := capabilities()
-	read, err := loader.NewFileLoader().WithProcessAnnotation(true).WithRegoVersion(ast.RegoV1).WithCapabilities(caps).
-		Filtered(s.Folders, func(path string, info os.FileInfo, _ int) bool { return !info.IsDir() && !wanted(path) })
-	if err != nil {
-		return nil, faultsOf(err)
-	}
-	p := &Policies{settings: s, revision: Revision{Digest: digest}, places: map[string]place{}}
-	if revision, ok := read.Documents["revision"].(string); ok {
+	p := &Policies{settings: s, revision: Revision{Digest: found.digest}, places: map[string]place{}}
+	if revision, ok := found.documents["revision"].(string); ok {
 		p.revision.Revision = revision
-	}
-	modules := map[string]*ast.Module{}
-	for _, m := range read.Modules {
-		modules[m.Name] = m.Parsed
 	}
 	told, err := inputSchema()
 	if err != nil {
 		return nil, err
 	}
-	p.compiler = ast.NewCompiler().WithCapabilities(caps).WithStrict(true).WithDefaultRegoVersion(ast.RegoV1).WithUseTypeCheckAnnotations(true).
+	p.compiler = ast.NewCompiler().WithCapabilities(capabilities()).WithStrict(true).WithDefaultRegoVersion(ast.RegoV1).WithUseTypeCheckAnnotations(true).
 		WithSchemas(told)
-	if p.compiler.Compile(modules); p.compiler.Failed() {
+	if p.compiler.Compile(found.modules); p.compiler.Failed() {
 		return nil, faultsOf(p.compiler.Errors)
 	}
-	p.store = inmem.NewFromObjectWithOpts(read.Documents, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
-	if p.exemptions, err = exemptionsOf(read.Documents["exemptions"]); err != nil {
+	p.store = inmem.NewFromObjectWithOpts(found.documents, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(false))
+	if p.exemptions, err = exemptionsOf(found.documents["exemptions"]); err != nil {
 		return nil, err
 	}
 	return p, p.prepare(ctx)
@@ -155,7 +176,7 @@ func wanted(path string) bool {
 }
 
 // find lists the files, in order.
-func find(folders []string) ([]string, error) {
+func find(folders []string, wanted func(path string) bool) ([]string, error) {
 	var files []string
 	for _, folder := range folders {
 		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {

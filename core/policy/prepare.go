@@ -39,23 +39,6 @@ var contract = map[string]bool{
 	ruleAllow: true, ruleDeny: true, ruleWarn: true, ruleMask: true, ruleDrop: true, ruleObligation: true, "filter": true,
 }
 
-// strayRules are rules of the contract in a package that is never asked, as one whose name is misspelt.
-func strayRules(m *ast.Module, name string) []Fault {
-	for _, rule := range m.Rules {
-		if said := string(rule.Head.Ref()[0].Value.(ast.Var)); contract[said] && len(rule.Head.Args) == 0 {
-			l := at(rule.Location)
-			return []Fault{{File: l.file, Line: l.line, Column: 1, Message: fmt.Sprintf(
-				"rule %q in package %q is never asked for: packages that decide are called governance.<point>.<team>", said, name)}}
-		}
-	}
-	return nil
-}
-
-func (s Settings) ruleFault(rule *ast.Rule, message string) Fault {
-	l := at(rule.Location)
-	return Fault{File: l.file, Line: l.line, Column: 1, Message: message}
-}
-
 // pkg is one team's package for a point.
 type pkg struct {
 	name     string   // governance.plan.privacy
@@ -78,7 +61,7 @@ func (p *Policies) Packages() []Package {
 	var out []Package
 	for _, point := range Points() {
 		for _, one := range p.packages[point] {
-			out = append(out, Package{Name: one.name, Point: point, Enforcement: one.counts(), File: one.place.file, Line: one.place.line})
+			out = append(out, Package{Name: one.name, Point: point, Enforcement: one.severity, File: one.place.file, Line: one.place.line})
 		}
 	}
 	return out
@@ -86,71 +69,109 @@ func (p *Policies) Packages() []Package {
 
 // prepare finds the packages of each point and readies their rules.
 func (p *Policies) prepare(ctx context.Context) error {
-	p.packages = map[Point][]*pkg{}
-	var faults []Fault
-	byName := map[string]*pkg{}
-	rules := map[string]map[string]bool{}
+	s := survey{policies: p, packages: map[string]*surveyed{}}
 	for _, file := range slices.Sorted(maps.Keys(p.compiler.Modules)) {
-		m := p.compiler.Modules[file]
-		p.note(m)
-		point, name, ours, err := pointOf(m)
-		if err != nil {
-			faults = append(faults, *err)
-		}
-		if !ours {
-			faults = append(faults, strayRules(m, name)...)
-			continue
-		}
-		one := byName[name]
-		if one == nil {
-			one = &pkg{name: name, place: p.at(m.Package.Location), queries: map[string]rego.PreparedEvalQuery{}}
-			byName[name], rules[name] = one, map[string]bool{}
-			p.packages[point] = append(p.packages[point], one)
-			if points := p.settings.Points; len(points) > 0 && !slices.Contains(points, point) {
-				faults = append(faults, Fault{File: one.place.file, Line: one.place.line, Column: 1, Message: fmt.Sprintf(
-					"package %q: this version does not ask at %s yet, so nobody would obey it", name, point)})
-			}
-		}
-		if err := one.enforce(m); err != nil {
-			faults = append(faults, *err)
-		}
-		for _, rule := range m.Rules {
-			said := string(rule.Head.Ref()[0].Value.(ast.Var))
-			rules[name][said] = true
-			if contract[said] && !slices.Contains(allowed[point], said) {
-				faults = append(faults, p.settings.ruleFault(rule, fmt.Sprintf("package %q: rule %q is not asked for at %s, which has %s",
-					name, said, point, strings.Join(allowed[point], ", "))))
-			}
-		}
+		s.module(p.compiler.Modules[file])
 	}
-	for point, all := range p.packages {
-		for _, one := range all {
-			if !slices.ContainsFunc(allowed[point], func(rule string) bool { return rules[one.name][rule] }) {
-				faults = append(faults, Fault{File: one.place.file, Line: one.place.line, Column: 1, Message: fmt.Sprintf(
-					"package %q decides nothing: it has none of the rules %s", one.name, strings.Join(allowed[point], ", "))})
-			}
-		}
+	s.judge()
+	if len(s.faults) > 0 {
+		return &FaultsError{Faults: s.faults}
 	}
-	if len(faults) == 0 && len(byName) == 0 {
-		faults = append(faults, Fault{File: strings.Join(p.settings.Folders, ", "), Message: "no package decides anything: there is no governance.<point>.<team>"})
-	}
-	if len(faults) > 0 {
-		return &FaultsError{Faults: faults}
-	}
-	for point, all := range p.packages {
-		for _, one := range all {
-			for _, rule := range allowed[point] {
-				if !rules[one.name][rule] {
-					continue
-				}
-				if err := p.prepareRule(ctx, one, rule); err != nil {
-					return err
-				}
+	p.packages = map[Point][]*pkg{}
+	for _, name := range slices.Sorted(maps.Keys(s.packages)) {
+		one := s.packages[name]
+		p.packages[one.point] = append(p.packages[one.point], one.pkg)
+		for _, rule := range one.asked() {
+			if err := p.prepareRule(ctx, one.pkg, rule); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
+
+// survey gathers the packages that decide from the files that they are written in, with all that is wrong with them.
+type survey struct {
+	policies *Policies
+	packages map[string]*surveyed // by name
+	faults   []Fault
+}
+
+// surveyed is a package with the point that it speaks at, and the names of its rules.
+type surveyed struct {
+	*pkg
+	point Point
+	rules map[string]bool
+}
+
+// asked are the rules of the package that are asked for.
+func (s *surveyed) asked() []string {
+	return slices.DeleteFunc(slices.Clone(allowed[s.point]), func(rule string) bool { return !s.rules[rule] })
+}
+
+func (s *survey) fault(at place, format string, args ...any) {
+	s.faults = append(s.faults, Fault{File: at.file, Line: at.line, Column: 1, Message: fmt.Sprintf(format, args...)})
+}
+
+func (s *survey) module(m *ast.Module) {
+	s.policies.note(m)
+	point, name, decides, err := pointOf(m)
+	if err != nil {
+		s.faults = append(s.faults, *err)
+	}
+	if !decides {
+		s.stray(m, name)
+		return
+	}
+	one := s.packages[name]
+	if one == nil {
+		fresh := &pkg{name: name, place: s.policies.at(m.Package.Location), queries: map[string]rego.PreparedEvalQuery{}}
+		one = &surveyed{pkg: fresh, point: point, rules: map[string]bool{}}
+		s.packages[name] = one
+	}
+	if err := one.enforce(m); err != nil {
+		s.faults = append(s.faults, *err)
+	}
+	for _, rule := range m.Rules {
+		said := nameOf(rule)
+		one.rules[said] = true
+		if contract[said] && !slices.Contains(allowed[point], said) {
+			s.fault(at(rule.Location), "package %q: rule %q is not asked for at %s, which has %s", name, said, point, strings.Join(allowed[point], ", "))
+		}
+	}
+}
+
+// stray finds rules of the contract in a package that is never asked, as one whose name is misspelt.
+func (s *survey) stray(m *ast.Module, name string) {
+	for _, rule := range m.Rules {
+		if said := nameOf(rule); contract[said] && len(rule.Head.Args) == 0 {
+			s.fault(at(rule.Location), "rule %q in package %q is never asked for: packages that decide are called governance.<point>.<team>", said, name)
+			return
+		}
+	}
+}
+
+// judge finds packages that nobody would obey.
+func (s *survey) judge() {
+	for _, name := range slices.Sorted(maps.Keys(s.packages)) {
+		one := s.packages[name]
+		if points := s.policies.settings.Points; len(points) > 0 && !slices.Contains(points, one.point) {
+			s.fault(one.place, "package %q: this version does not ask at %s yet, so nobody would obey it", name, one.point)
+		}
+		if len(one.asked()) == 0 {
+			s.fault(one.place, "package %q decides nothing: it has none of the rules %s", name, strings.Join(allowed[one.point], ", "))
+		}
+	}
+	if len(s.faults)+len(s.packages) == 0 {
+		s.faults = append(s.faults, Fault{
+			File:    strings.Join(s.policies.settings.Folders, ", "),
+			Message: "no package decides anything: there is no governance.<point>.<team>",
+		})
+	}
+}
+
+// nameOf is the first part of a rule's name.
+func nameOf(rule *ast.Rule) string { return string(rule.Head.Ref()[0].Value.(ast.Var)) }
 
 func (p *Policies) prepareRule(ctx context.Context, one *pkg, rule string) error {
 	q, err := rego.New(
@@ -214,9 +235,6 @@ func (p *pkg) enforce(m *ast.Module) *Fault {
 	p.severity = said
 	return nil
 }
-
-// counts is how much the word of the package counts.
-func (p *pkg) counts() Severity { return p.severity }
 
 // note remembers where rules with an id are.
 func (p *Policies) note(m *ast.Module) {

@@ -3,7 +3,6 @@ package policy
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/format"
-	"github.com/open-policy-agent/opa/v1/loader"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/tester"
 )
@@ -54,45 +52,32 @@ func (r TestReport) Failed() int {
 // Test runs the rules that begin with test_, of all files. Policies are restricted as Load restricts them.
 func Test(ctx context.Context, s Settings, covered bool) (TestReport, error) {
 	report, err := test(ctx, s, covered)
-	if faults, ok := errors.AsType[*FaultsError](err); ok {
-		for i := range faults.Faults {
-			faults.Faults[i].File = s.shown(faults.Faults[i].File)
-		}
-	}
-	return report, err
+	return report, s.placed(err)
 }
 
 func test(ctx context.Context, s Settings, covered bool) (TestReport, error) {
-	caps := capabilities()
-	read, err := loader.NewFileLoader().WithProcessAnnotation(true).WithRegoVersion(ast.RegoV1).WithCapabilities(caps).
-		Filtered(s.Folders, func(path string, info os.FileInfo, _ int) bool {
-			return !info.IsDir() && !wanted(path) && !isTest(path)
-		})
+	found, err := s.read(func(path string) bool { return wanted(path) || isTest(path) })
 	if err != nil {
-		return TestReport{}, faultsOf(err)
+		return TestReport{}, err
 	}
-	modules := map[string]*ast.Module{}
-	for _, m := range read.Modules {
-		modules[m.Name] = m.Parsed
-	}
-	compiler := ast.NewCompiler().WithCapabilities(caps).WithDefaultRegoVersion(ast.RegoV1).WithEnablePrintStatements(true)
-	runner := tester.NewRunner().SetCompiler(compiler).SetStore(inmem.NewFromObject(read.Documents)).RaiseBuiltinErrors(true).
+	compiler := ast.NewCompiler().WithCapabilities(capabilities()).WithDefaultRegoVersion(ast.RegoV1).WithEnablePrintStatements(true)
+	runner := tester.NewRunner().SetCompiler(compiler).SetStore(inmem.NewFromObject(found.documents)).RaiseBuiltinErrors(true).
 		CapturePrintOutput(true).SetTimeout(30 * time.Second).SetDefaultRegoVersion(ast.RegoV1)
 	var seen *cover.Cover
 	if covered {
 		seen = cover.New()
 		runner = runner.SetCoverageQueryTracer(seen)
 	}
-	found, err := runner.SetModules(modules).RunTests(ctx, nil)
+	results, err := runner.SetModules(found.modules).RunTests(ctx, nil)
 	if err != nil {
 		return TestReport{}, faultsOf(err)
 	}
 	var report TestReport
-	for r := range found {
+	for r := range results {
 		report.Results = append(report.Results, s.result(r))
 	}
 	if covered {
-		s.coverage(&report, seen.Report(modules))
+		s.coverage(&report, seen.Report(found.modules))
 	}
 	return report, nil
 }

@@ -105,19 +105,7 @@ func mustUnit(t *testing.T, d *zone.Dataset, mark zone.Mark, mode zone.Mode, ids
 // ids reads the id column, sorted.
 func ids(t *testing.T, d *zone.Dataset, r zone.ScanRequest) []int64 {
 	t.Helper()
-	r.Columns = []string{"id"}
-	_, batches, err := d.Scan(t.Context(), r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []int64
-	for b, err := range batches {
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, b.Column(0).(*array.Int64).Int64Values()...)
-		b.Release()
-	}
+	out := numbers(t, d, r, "id")
 	slices.Sort(out)
 	return out
 }

@@ -54,7 +54,13 @@ func units(t *testing.T, d *zone.Dataset, flow string, from, to int64) []int64 {
 // seqs reads the units of the rows in the order of the scan.
 func seqs(t *testing.T, d *zone.Dataset, r zone.ScanRequest) []int64 {
 	t.Helper()
-	r.Columns = []string{zone.ColumnSeq}
+	return numbers(t, d, r, zone.ColumnSeq)
+}
+
+// numbers reads a column of whole numbers in the order of the scan.
+func numbers(t *testing.T, d *zone.Dataset, r zone.ScanRequest, name string) []int64 {
+	t.Helper()
+	r.Columns = []string{name}
 	_, batches, err := d.Scan(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)

@@ -8,8 +8,3 @@ import _ "embed"
 //
 //go:embed input.schema.json
 var Input []byte
-
-// Decision is the JSON schema of a decision.
-//
-//go:embed decision.schema.json
-var Decision []byte
